@@ -1,0 +1,54 @@
+import { resolveCluster } from '../config/cluster.js';
+import { resolveDirectories, type Directories } from '../config/directories.js';
+import { loadProject, type Project } from '../config/project.js';
+import { interrupted } from '../errors.js';
+import { Session } from '../run/session.js';
+import { Terminal } from './terminal.js';
+
+/** Options that most commands have. */
+export interface CommonOptions {
+  json?: boolean;
+  input?: boolean;
+  cluster?: string;
+}
+
+/** The outside world of one command. */
+export interface Context {
+  cwd: string;
+  env: NodeJS.ProcessEnv;
+  directories: Directories;
+  terminal: Terminal;
+  signal: AbortSignal;
+}
+
+export function makeContext(options: CommonOptions): Context {
+  const controller = new AbortController();
+  // The first Ctrl-C ends the work in order, a second one ends hpcrun at once.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(130);
+      controller.abort(interrupted());
+    });
+  }
+  const { env } = process;
+  const { signal } = controller;
+  const terminal = new Terminal({ quiet: options.json === true, input: options.input !== false, env, signal });
+  return { cwd: process.cwd(), env, directories: resolveDirectories(env), terminal, signal };
+}
+
+/** Runs `work` with a session on the chosen cluster and closes its connection afterwards. */
+export async function withSession<T>(
+  context: Context,
+  options: CommonOptions,
+  work: (session: Session, project: Project | undefined) => Promise<T>,
+): Promise<T> {
+  const { cwd, env, directories, terminal, signal } = context;
+  const project = await loadProject(cwd);
+  const cluster = await resolveCluster({ directories, env, project, flag: options.cluster });
+  const session = new Session({ directories, env, cluster, progress: terminal, prompter: terminal.prompter, signal });
+  try {
+    return await work(session, project);
+  } finally {
+    await session.close();
+  }
+}

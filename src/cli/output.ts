@@ -1,0 +1,64 @@
+import type { RunStatus } from '../run/status.js';
+import { formatDuration } from '../progress.js';
+import { printable } from '../ssh/terminal-text.js';
+
+/** One JSON object on a line of standard output. */
+export function printJson(object: { type: string } & Record<string, unknown>): void {
+  process.stdout.write(`${JSON.stringify(object)}\n`);
+}
+
+export function printLine(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** A run as `--json` shows it; what is not known is null. */
+export function runObject({ record, jobId, state, exitCode, reason, elapsedSeconds, nodes, startTime }: RunStatus) {
+  return {
+    type: 'run',
+    runId: record.runId,
+    jobId: jobId ?? null,
+    name: record.name,
+    state,
+    exitCode: exitCode ?? null,
+    reason: reason ?? null,
+    elapsedSeconds: elapsedSeconds ?? null,
+    cluster: record.cluster,
+    nodes: nodes ?? null,
+    startTime: startTime === undefined ? null : new Date(startTime * 1000).toISOString(),
+  };
+}
+
+/** Runs as a table for people. */
+export function renderRunTable(runs: RunStatus[]): string {
+  const rows = runs.map((run) => [
+    run.record.runId,
+    run.jobId ?? '-',
+    run.record.name,
+    run.exitCode === undefined || run.exitCode === 0 ? run.state : `${run.state} (${run.exitCode})`,
+    run.elapsedSeconds === undefined ? '-' : formatDuration(run.elapsedSeconds),
+    run.nodes ?? run.reason ?? '-',
+  ]);
+  return renderTable(['RUN', 'JOB', 'NAME', 'STATE', 'ELAPSED', 'NODE OR REASON'], rows);
+}
+
+/** Columns as wide as their widest cell, two blanks apart. */
+export function renderTable(head: string[], rows: string[][]): string {
+  const cells = [head, ...rows.map((row) => row.map((cell) => printable(cell).replaceAll('\n', '\\n')))];
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** What happened to a run, in a sentence. */
+export function describeRun(run: RunStatus): string {
+  const status = run.exitCode === undefined ? '' : `, exit status ${run.exitCode}`;
+  const reason = run.reason === undefined ? '' : ` (${run.reason})`;
+  const elapsed = run.elapsedSeconds === undefined ? '' : ` after ${formatDuration(run.elapsedSeconds)}`;
+  return `Run ${run.record.runId}, job ${run.jobId ?? '-'}: ${run.state}${reason}${status}${elapsed}`;
+}

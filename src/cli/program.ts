@@ -1,0 +1,239 @@
+import { Command, CommanderError } from 'commander';
+import { HpcrunError } from '../errors.js';
+import { packageVersion } from '../package-directory.js';
+
+/** Parses the command line, runs its command, and returns the exit status. */
+export async function runProgram(argv: string[]): Promise<number> {
+  let status = 0;
+  const program = defineProgram(argv, (code) => {
+    status = code;
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // --help and --version have been printed and are no errors.
+    if (error.exitCode === 0) return 0;
+    const [message = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
+    throw new HpcrunError('USAGE', message, {
+      hint: rest.join(' ').trim() || 'hpcrun --help, or hpcrun COMMAND --help',
+    });
+  }
+  return status;
+}
+
+/** Options that commands on a cluster share. */
+function onCluster(command: Command): Command {
+  return command
+    .option('--cluster <name>', 'the cluster to use (default: HPCRUN_CLUSTER, hpcrun.yaml, or the only one there is)')
+    .option('--json', 'print one JSON object a line')
+    .option('--no-input', 'never ask anything');
+}
+
+function collect(value: string, previous: string[] = []): string[] {
+  return [...previous, value];
+}
+
+function withExamples(command: Command, ...examples: [command: string, meaning: string][]): Command {
+  const width = Math.max(...examples.map(([text]) => text.length));
+  const lines = examples.map(([text, meaning]) => `  $ ${text.padEnd(width)}   ${meaning}`);
+  return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+}
+
+const runArgument = 'a run id or the beginning of one, a SLURM job id, a name, or @last';
+
+function defineProgram(argv: string[], setStatus: (status: number) => void): Command {
+  const program = new Command('hpcrun')
+    .description('Runs your Dockerfile and your script on a SLURM cluster that only knows Apptainer.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined });
+  // Without a command: what there is, as a mistake.
+  program.action(() => {
+    program.outputHelp({ error: true });
+    setStatus(2);
+  });
+  withExamples(
+    program,
+    ['hpcrun sandbox up', 'a real SLURM cluster in containers, to try things on'],
+    ['hpcrun submit --gpus 1 train.py', 'build, convert, copy and submit, in one go'],
+    ['hpcrun status', 'what your runs are doing'],
+    ['hpcrun pull-results', 'bring back what the last run wrote'],
+  );
+
+  withExamples(
+    onCluster(program.command('submit'))
+      .summary('build the image, send it and the project to the cluster, submit a job')
+      .description(
+        'Builds the Dockerfile, converts the image to SIF, copies it and the project to the cluster and submits a job that runs\n' +
+          'SCRIPT in it. Nothing is done twice: what has not changed is used again. Options go before SCRIPT; what follows\n' +
+          "it belongs to the script. Behind -- stands a command of the image's; with neither, the image's own runs.",
+      )
+      .argument('[script-or-command...]', 'SCRIPT [ARGS…], or -- COMMAND [ARGS…]')
+      .usage('[options] [SCRIPT [ARGS…] | -- COMMAND [ARGS…]]')
+      .option('--wait', "show the job's output, wait for its end and exit with its status")
+      .option('--dry-run', 'print the plan and the batch script; do nothing')
+      .option('--name <name>', "the run's name (default: the script's)")
+      .option('--gpus <[type:]n>', 'GPUs, such as 1 or h100:2')
+      .option('--cpus <n>', 'CPU cores')
+      .option('--memory <size>', 'memory, such as 32G')
+      .option('--time <limit>', 'time limit, such as 2h, 1h30m or 1-12:00:00')
+      .option('--partition <name>', 'SLURM partition')
+      .option('--account <name>', 'SLURM account to charge')
+      .option(
+        '-e, --env <name[=value]>',
+        'a variable for the job; without a value, your own is taken (repeatable)',
+        collect,
+      )
+      .option('-v, --volume <source:target[:ro]>', 'bind a path of the cluster, as in docker run (repeatable)', collect)
+      .option('--mount <type=bind,…>', "the same in Docker's long form (repeatable)", collect)
+      .option('--build-arg <name[=value]>', 'a build argument for the Dockerfile (repeatable)', collect)
+      .passThroughOptions()
+      .action(async (words: string[], options: import('./submit.js').SubmitOptions) => {
+        const { submitCommand } = await import('./submit.js');
+        const isCommand = words.length > 0 && argv.at(-words.length - 1) === '--';
+        setStatus(await submitCommand(words, isCommand, options));
+      }),
+    ['hpcrun submit train.py --epochs 3', "train.py's own arguments follow it"],
+    ['hpcrun submit --gpus 1 --time 2h --wait train.py', 'one GPU for two hours; wait for the end'],
+    ["hpcrun submit -v '$HPCWORK/data:/data:ro' train.py", 'with a directory of the cluster'],
+    ['hpcrun submit -- nvidia-smi', 'a program of the image'],
+  );
+
+  withExamples(
+    onCluster(program.command('status'))
+      .summary('what your runs are doing')
+      .description("Shows your runs on the cluster, the newest first, with SLURM's own words for their states.")
+      .argument('[runs...]', `only these: ${runArgument}`)
+      .option('-n, --last <n>', 'only the n newest (default: 20 in the table, all with --json)')
+      .action(async (runs: string[], options: import('./status.js').StatusOptions) => {
+        const { statusCommand } = await import('./status.js');
+        setStatus(await statusCommand(runs, options));
+      }),
+    ['hpcrun status', 'your newest runs'],
+    ['hpcrun status @last --json', 'the last one, for a program'],
+  );
+
+  withExamples(
+    onCluster(program.command('logs'))
+      .summary("a run's output")
+      .description("Prints a run's output: standard output and standard error of the job, in the order they came.")
+      .argument('[run]', runArgument, '@last')
+      .option('-f, --follow', 'go on until the run has ended')
+      .action(async (run: string, options: import('./logs.js').LogsOptions) => {
+        const { logsCommand } = await import('./logs.js');
+        setStatus(await logsCommand(run, options));
+      }),
+    ['hpcrun logs', 'what the last run has printed so far'],
+    ['hpcrun logs -f train', 'follow the newest run named train'],
+  );
+
+  withExamples(
+    onCluster(program.command('wait'))
+      .summary('wait for a run to end and exit with its status')
+      .description(
+        "Waits until a run has ended and exits with the job's own exit status; 124 for a time limit, 137 for too little\n" +
+          'memory, 143 for a cancelled job.',
+      )
+      .argument('[run]', runArgument, '@last')
+      .action(async (run: string, options: import('./context.js').CommonOptions) => {
+        const { waitCommand } = await import('./wait.js');
+        setStatus(await waitCommand(run, options));
+      }),
+    ['hpcrun wait && hpcrun pull-results', 'results as soon as they are complete'],
+  );
+
+  withExamples(
+    onCluster(program.command('cancel'))
+      .summary('cancel runs')
+      .description('Cancels runs with scancel and says which. Runs that have ended are left alone.')
+      .argument('<runs...>', runArgument)
+      .action(async (runs: string[], options: import('./context.js').CommonOptions) => {
+        const { cancelCommand } = await import('./cancel.js');
+        setStatus(await cancelCommand(runs, options));
+      }),
+    ['hpcrun cancel @last', 'the run submitted last'],
+    ['hpcrun cancel 4711 4712', 'by SLURM job id'],
+  );
+
+  withExamples(
+    onCluster(program.command('pull-results'))
+      .summary('bring back what a run wrote')
+      .description(
+        'Copies here what a run created or changed in its project directory. Files that are here already are not copied again.\n' +
+          'Nothing outside of the target directory is ever written, whatever the run left behind.',
+      )
+      .argument('[run]', runArgument, '@last')
+      .option('--to <directory>', 'where to (default: hpcrun-results/<run id> in the project)')
+      .action(async (run: string, options: import('./pull-results.js').PullOptions) => {
+        const { pullResultsCommand } = await import('./pull-results.js');
+        setStatus(await pullResultsCommand(run, options));
+      }),
+    ['hpcrun pull-results', 'of the last run'],
+    ['hpcrun pull-results train --to best', 'of the newest run named train, into best/'],
+  );
+
+  defineSandbox(program.command('sandbox'), setStatus);
+  return program;
+}
+
+function defineSandbox(sandbox: Command, setStatus: (status: number) => void): void {
+  sandbox
+    .summary('a real SLURM cluster in containers on this machine')
+    .description(
+      'A SLURM cluster with Apptainer in Docker containers: a login node and compute nodes with two GPU devices each.\nEverywhere a cluster is named, it is called "sandbox".',
+    )
+    .helpCommand(false);
+  sandbox.action(() => {
+    sandbox.outputHelp({ error: true });
+    setStatus(2);
+  });
+  withExamples(sandbox, ['hpcrun sandbox up', 'start it'], ['hpcrun sandbox down', 'remove it']);
+  withExamples(
+    sandbox
+      .command('up')
+      .summary('start it')
+      .description(
+        'Starts the cluster and returns when its nodes are idle. The first time, its image is built, which takes a few minutes.',
+      )
+      .option('--nodes <n>', 'compute nodes (default: 2)')
+      .option('--no-accounting', 'without slurmdbd, as on clusters where sacct does not work')
+      .option('--install-engine', 'on Debian or Ubuntu as root: install and start Docker and what else is missing')
+      .option('--json', 'print one JSON object a line')
+      .action(async (options: import('./sandbox.js').SandboxUpOptions) => {
+        const { sandboxUpCommand } = await import('./sandbox.js');
+        setStatus(await sandboxUpCommand(options));
+      }),
+    ['hpcrun sandbox up --nodes 4', 'with four compute nodes'],
+  );
+  withExamples(
+    sandbox
+      .command('status')
+      .summary('whether it runs')
+      .description('Shows the nodes of the cluster and how to log in.')
+      .option('--json', 'print one JSON object a line')
+      .action(async (options: { json?: boolean }) => {
+        const { sandboxStatusCommand } = await import('./sandbox.js');
+        setStatus(await sandboxStatusCommand(options));
+      }),
+    ['hpcrun sandbox status', 'its nodes and their states'],
+  );
+  withExamples(
+    sandbox
+      .command('down')
+      .summary('remove it')
+      .description(
+        'Removes the cluster with everything it made: containers, network, volumes, key, images and the runs on it.',
+      )
+      .option('--keep-images', 'keep the images, so that the next "up" takes seconds')
+      .option('--json', 'print one JSON object a line')
+      .action(async (options: { json?: boolean; keepImages?: boolean }) => {
+        const { sandboxDownCommand } = await import('./sandbox.js');
+        setStatus(await sandboxDownCommand(options));
+      }),
+    ['hpcrun sandbox down --keep-images', 'keep what takes long to build'],
+  );
+}

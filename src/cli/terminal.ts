@@ -1,0 +1,138 @@
+import ora, { type Ora } from 'ora';
+import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
+import { stripVTControlCharacters } from 'node:util';
+import { HpcrunError, interrupted } from '../errors.js';
+import { formatDuration, type Progress, type Step } from '../progress.js';
+import { noPrompter, type Prompter } from '../ssh/prompter.js';
+
+/** Progress and questions on stderr: a spinner and prompts in a terminal, plain lines elsewhere. */
+export class Terminal implements Progress {
+  private spinner: Ora | undefined;
+  private readonly isInteractive: boolean;
+  readonly prompter: Prompter;
+
+  constructor(
+    private readonly options: { quiet: boolean; input: boolean; env: NodeJS.ProcessEnv; signal: AbortSignal },
+  ) {
+    const { env } = options;
+    this.isInteractive = process.stderr.isTTY && env.TERM !== 'dumb' && env.CI === undefined && !options.quiet;
+    const canAsk = options.input && process.stdin.isTTY && process.stderr.isTTY;
+    this.prompter = canAsk ? { ask: this.ask, tell: this.tell } : noPrompter;
+  }
+
+  step(title: string): Step {
+    return this.isInteractive ? this.spinningStep(title) : this.plainStep(title);
+  }
+
+  note(text: string): void {
+    if (!this.options.quiet) this.print(text);
+  }
+
+  warn(text: string): void {
+    this.print(`warning: ${text}`);
+  }
+
+  private spinningStep(title: string): Step {
+    const colour = this.options.env.NO_COLOR === undefined;
+    // Ctrl-C and typed text are the caller's, not the spinner's.
+    const spinner = ora({
+      text: title,
+      stream: process.stderr,
+      color: colour ? 'cyan' : false,
+      discardStdin: false,
+    }).start();
+    this.spinner = spinner;
+    const startedAt = Date.now();
+    const show = (detail: string) => {
+      const room = (process.stderr.columns || 80) - title.length - 6;
+      spinner.text = room > 10 ? `${title}  ${detail.slice(0, room)}` : title;
+    };
+    const ended = (summary: string) => `${summary}${took(startedAt)}`;
+    return {
+      update: show,
+
+      output: (line) => {
+        show(stripVTControlCharacters(line).trim());
+      },
+      succeed: (summary) => {
+        this.spinner = undefined;
+        spinner.succeed(ended(summary));
+      },
+      fail: () => {
+        this.spinner = undefined;
+        spinner.fail(title);
+      },
+    };
+  }
+
+  private plainStep(title: string): Step {
+    const startedAt = Date.now();
+    // Work that ends at once needs no line for its beginning.
+    const timer = setTimeout(() => {
+      this.note(`${title} …`);
+    }, 1000);
+    timer.unref();
+    return {
+      update: () => undefined,
+      output: () => undefined,
+      succeed: (summary) => {
+        clearTimeout(timer);
+        this.note(`${summary}${took(startedAt)}`);
+      },
+      fail: () => {
+        clearTimeout(timer);
+      },
+    };
+  }
+
+  private print(text: string): void {
+    this.spinner?.stop();
+    process.stderr.write(`${text}\n`);
+    this.spinner?.start();
+  }
+
+  private readonly tell = (text: string): void => {
+    this.print(text);
+  };
+
+  private readonly ask = async (question: string, { secret }: { secret: boolean }): Promise<string> => {
+    this.spinner?.stop();
+    process.stderr.write(question);
+    const output = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        if (!secret) process.stderr.write(chunk);
+        done();
+      },
+    });
+    const reader = createInterface({ input: process.stdin, output, terminal: true });
+    try {
+      return await new Promise<string>((resolve, reject) => {
+        reader.once('line', resolve);
+        reader.once('SIGINT', () => {
+          reject(interrupted());
+        });
+        reader.once('close', () => {
+          reject(new HpcrunError('INPUT_NEEDED', 'no answer was given', { hint: 'Run the command again and answer.' }));
+        });
+        this.options.signal.addEventListener(
+          'abort',
+          () => {
+            reject(interrupted());
+          },
+          { once: true },
+        );
+      });
+    } finally {
+      reader.close();
+      if (secret) process.stderr.write('\n');
+      this.spinner?.start();
+    }
+  };
+}
+
+function took(startedAt: number): string {
+  const seconds = (Date.now() - startedAt) / 1000;
+  if (seconds < 1) return '';
+  return seconds < 60 ? `  ${seconds.toFixed(1)} s` : `  ${formatDuration(seconds)}`;
+}

@@ -1,0 +1,17 @@
+import { findRun } from '../run/find-run.js';
+import { exitStatusOf, waitForRun } from '../run/wait.js';
+import { makeContext, withSession, type CommonOptions } from './context.js';
+import { describeRun, printJson, runObject } from './output.js';
+
+/** `hpcrun wait`. */
+export async function waitCommand(wanted: string, options: CommonOptions): Promise<number> {
+  const context = makeContext(options);
+  return await withSession(context, options, async (session) => {
+    const record = await findRun(session, wanted);
+    const run = await waitForRun(session, record, (change) => {
+      context.terminal.note(describeRun(change));
+    });
+    if (options.json) printJson(runObject(run));
+    return exitStatusOf(run);
+  });
+}

@@ -1,0 +1,76 @@
+/** Every path hpcrun uses on a cluster, made from the absolute root. */
+export class RemoteLayout {
+  constructor(readonly root: string) {}
+
+  get images(): string {
+    return `${this.root}/images`;
+  }
+
+  get code(): string {
+    return `${this.root}/code`;
+  }
+
+  get runs(): string {
+    return `${this.root}/runs`;
+  }
+
+  /** An immutable image by the sha256 of its bytes. */
+  image(sha256: string): string {
+    return `${this.images}/${sha256}.sif`;
+  }
+
+  /** An immutable snapshot of a project tree. */
+  snapshot(treeHash: string): string {
+    return `${this.code}/${treeHash}`;
+  }
+
+  run(runId: string): RunLayout {
+    return new RunLayout(`${this.runs}/${runId}`);
+  }
+}
+
+/** The paths of one run. */
+export class RunLayout {
+  constructor(readonly directory: string) {}
+
+  get record(): string {
+    return `${this.directory}/run.json`;
+  }
+
+  get script(): string {
+    return `${this.directory}/job.sbatch`;
+  }
+
+  /** 0600: secrets and variables of the job. */
+  get environment(): string {
+    return `${this.directory}/env`;
+  }
+
+  /** The run's own writable copy of the project. */
+  get work(): string {
+    return `${this.directory}/work`;
+  }
+
+  get log(): string {
+    return `${this.directory}/logs/job.log`;
+  }
+
+  get state(): string {
+    return `${this.directory}/state`;
+  }
+
+  /** What sbatch answered, written by the shell that called it. */
+  get receipt(): string {
+    return `${this.state}/receipt`;
+  }
+
+  /** The job's exit status, written by the job itself. */
+  get sentinel(): string {
+    return `${this.state}/exit`;
+  }
+
+  /** Its change time separates the project's files from the run's results. */
+  get baseline(): string {
+    return `${this.state}/baseline`;
+  }
+}

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import type { ResolvedCluster } from '../config/cluster.js';
+import { HpcrunError, isSystemError } from '../errors.js';
+import type { Connection } from '../ssh/connection.js';
+import { runRemote } from '../ssh/remote-script.js';
+
+const validForMs = 24 * 60 * 60 * 1000;
+
+const factsSchema = z.object({
+  /** Absolute, with variables expanded. */
+  root: z.string(),
+  home: z.string(),
+  /** Go's name, such as `amd64`. */
+  architecture: z.string(),
+  /** Variables of the cluster that the configuration mentions. */
+  variables: z.record(z.string(), z.string()),
+});
+
+/** What hpcrun has learned of a cluster. */
+export type ClusterFacts = z.output<typeof factsSchema>;
+
+const cacheSchema = z.object({ question: z.string(), askedAt: z.number(), facts: factsSchema });
+
+const variablePattern = /\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))/g;
+
+const goArchitectures: Record<string, string> = {
+  x86_64: 'amd64',
+  aarch64: 'arm64',
+  ppc64le: 'ppc64le',
+  s390x: 's390x',
+  riscv64: 'riscv64',
+};
+
+/**
+ * The facts about a cluster: from what was learned within a day if the configuration is the same, otherwise by one
+ * remote command. `paths` are the configuration's remote paths; their variables are looked up along with the root's.
+ * Throws VARIABLE_MISSING for a variable the cluster does not have.
+ */
+export async function learnCluster(
+  cluster: ResolvedCluster,
+  paths: string[],
+  stateDirectory: string,
+  connect: () => Promise<Connection>,
+  signal: AbortSignal,
+): Promise<ClusterFacts> {
+  const names = variableNames([cluster.root, ...paths]);
+  const question = createHash('sha256')
+    .update(JSON.stringify([cluster.host, cluster.port, cluster.user, cluster.root, names]))
+    .digest('hex');
+  const file = join(stateDirectory, 'clusters', `${cluster.name}.json`);
+  const cached = await loadCached(file);
+  if (cached?.question === question && Date.now() - cached.askedAt < validForMs) return cached.facts;
+
+  const facts = await probe(await connect(), cluster, names, signal);
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  await writeFile(`${file}.part`, JSON.stringify({ question, askedAt: Date.now(), facts }), { mode: 0o600 });
+  await rename(`${file}.part`, file);
+  return facts;
+}
+
+async function loadCached(file: string): Promise<z.output<typeof cacheSchema> | undefined> {
+  try {
+    return cacheSchema.safeParse(JSON.parse(await readFile(file, 'utf8'))).data;
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT') || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+async function probe(
+  connection: Connection,
+  cluster: ResolvedCluster,
+  names: string[],
+  signal: AbortSignal,
+): Promise<ClusterFacts> {
+  const { stdout } = await runRemote(connection, 'looking around', renderProbe(names), { signal });
+  const fields = stdout.toString('utf8').split('\0');
+  const [home = '', machine = '', ...values] = fields;
+  const variables = Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
+  const architecture = goArchitectures[machine] ?? machine;
+  const facts = { home, architecture, variables, root: '' };
+  const root = expandRemotePath(cluster.root, facts, cluster.name);
+  // Every path below it goes into #SBATCH lines and `apptainer exec --bind`, which cannot escape these.
+  if (!/[\s,:"'\\#]/.test(root)) return { ...facts, root };
+  throw new HpcrunError(
+    'CONFIG_INVALID',
+    `the root "${root}" of ${cluster.name} holds a blank, a quote or one of , : # \\`,
+    {
+      hint: `Set another "root:" for ${cluster.name} in its configuration.`,
+    },
+  );
+}
+
+/** A variable that a non-interactive shell does not have is asked of the login shell, where sites set $WORK and its like. */
+export function renderProbe(names: string[]): string {
+  const ask = names.map((name) => `value_of ${name}`).join('\n');
+  return `value_of() {
+  eval "value=\\\${$1-}"
+  if [ -z "$value" ]; then
+    value=$("\${SHELL:-/bin/sh}" -l -c "echo hpcrun-value=\\"\\$$1\\"" </dev/null 2>/dev/null | sed -n 's/^hpcrun-value=//p' | tail -n 1)
+  fi
+  printf '%s\\0' "$value"
+}
+printf '%s\\0%s\\0' "$HOME" "$(uname -m)"
+${ask}
+`;
+}
+
+/** The variables mentioned in remote paths, each once, in order. */
+export function variableNames(paths: string[]): string[] {
+  return [
+    ...new Set(paths.flatMap((path) => [...path.matchAll(variablePattern)].map((match) => match[1] ?? match[2] ?? ''))),
+  ];
+}
+
+/** Expands a leading `~` and `$NAME` in a path of the cluster. Throws VARIABLE_MISSING; the result is absolute. */
+export function expandRemotePath(path: string, facts: Omit<ClusterFacts, 'root'>, clusterName: string): string {
+  const withHome = path.replace(/^~(?=\/|$)/, () => facts.home);
+  const expanded = withHome.replace(variablePattern, (_, braced?: string, plain?: string) => {
+    const name = braced ?? plain ?? '';
+    const value = facts.variables[name];
+    if (value) return value;
+    throw new HpcrunError('VARIABLE_MISSING', `"${path}" needs $${name}, which is not set on ${clusterName}`, {
+      hint: `Log in and try "echo $${name}", or write the path out.`,
+    });
+  });
+  if (expanded.startsWith('/')) return expanded.replace(/(?<=.)\/+$/, '');
+  throw new HpcrunError(
+    'CONFIG_INVALID',
+    `"${path}" is "${expanded}" on ${clusterName}, which is not an absolute path`,
+    {
+      hint: 'Begin it with / or ~ or a variable of the cluster.',
+    },
+  );
+}

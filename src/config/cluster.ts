@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HpcrunError, isSystemError } from '../errors.js';
+import type { Directories } from './directories.js';
+import { clusterSchema, userSchema, type Cluster } from './schema.js';
+import type { Project } from './project.js';
+import { loadYamlFile } from './yaml-file.js';
+
+export const sandboxClusterName = 'sandbox';
+
+/** A cluster with everything filled in that has a default. */
+export interface ResolvedCluster extends Cluster {
+  name: string;
+  host: string;
+  /** Where hpcrun keeps its files on the cluster; `~` and variables are still to be expanded there. */
+  root: string;
+  compression: 'gzip' | 'zstd';
+  /** Shortest time between two questions to SLURM, in seconds. */
+  pollSeconds: number;
+  /** The cluster in containers on this machine: its login never depends on the user's own SSH configuration. */
+  isSandbox: boolean;
+}
+
+/** Where the running sandbox says how it is reached; `hpcrun sandbox up` writes it, `down` removes it. */
+export function sandboxClusterFile(directories: Directories, sandboxName: string): string {
+  return join(directories.state, 'sandboxes', sandboxName, 'cluster.json');
+}
+
+/** The sandbox's name on this machine: `hpcrun-sandbox`, or HPCRUN_SANDBOX_NAME so that several can live side by side. */
+export function resolveSandboxName(env: NodeJS.ProcessEnv): string {
+  const name = env.HPCRUN_SANDBOX_NAME ?? 'hpcrun-sandbox';
+  if (!/^[a-z0-9][a-z0-9-]*$/.test(name)) {
+    throw new HpcrunError('USAGE', `HPCRUN_SANDBOX_NAME is "${name}", which cannot be part of a container's name`, {
+      hint: 'Use lower-case letters, digits and dashes.',
+    });
+  }
+  return name;
+}
+
+export interface ClusterSources {
+  directories: Directories;
+  env: NodeJS.ProcessEnv;
+  project: Project | undefined;
+  /** From `--cluster`. */
+  flag: string | undefined;
+}
+
+/**
+ * Chooses the cluster: --cluster, then HPCRUN_CLUSTER, hpcrun.yaml, the user's config.yaml, the only cluster that is
+ * configured, and at last the sandbox if it is up. Throws CLUSTER_UNKNOWN or CONFIG_INVALID.
+ */
+export async function resolveCluster(sources: ClusterSources): Promise<ResolvedCluster> {
+  const userFile = join(sources.directories.config, 'config.yaml');
+  const user = (await loadYamlFile(userFile, userSchema)) ?? userSchema.parse({});
+  const configured = new Map([
+    ...Object.entries(user.clusters),
+    ...Object.entries(sources.project?.config.clusters ?? {}),
+  ]);
+  const sandbox = await loadSandbox(sources);
+  const only = configured.size === 1 ? [...configured.keys()][0] : undefined;
+  const name =
+    sources.flag ??
+    sources.env.HPCRUN_CLUSTER ??
+    sources.project?.config.cluster ??
+    user.cluster ??
+    only ??
+    (sandbox && configured.size === 0 ? sandboxClusterName : undefined);
+  if (name === undefined) throw noCluster([...configured.keys()], userFile);
+
+  const own = configured.get(name);
+  if (own) return withDefaults(name, own, false);
+  if (name === sandboxClusterName) {
+    if (sandbox) return withDefaults(name, sandbox, true);
+    throw new HpcrunError('CLUSTER_UNKNOWN', 'the sandbox cluster is not running', { hint: 'hpcrun sandbox up' });
+  }
+  const known = [...configured.keys(), sandboxClusterName].join(', ');
+  throw new HpcrunError('CLUSTER_UNKNOWN', `there is no cluster named "${name}"; known are: ${known}`, {
+    hint: `Add it under "clusters:" in hpcrun.yaml or ${userFile}: docs/configuration.md shows how.`,
+  });
+}
+
+async function loadSandbox({ directories, env }: ClusterSources): Promise<Cluster | undefined> {
+  try {
+    const text = await readFile(sandboxClusterFile(directories, resolveSandboxName(env)), 'utf8');
+    return clusterSchema.parse(JSON.parse(text));
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function withDefaults(name: string, cluster: Cluster, isSandbox: boolean): ResolvedCluster {
+  return {
+    ...cluster,
+    name,
+    isSandbox,
+    host: cluster.host ?? name,
+    root: cluster.root ?? '~/hpcrun',
+    // Every Apptainer reads gzip; zstd has to be known to work (facts: EL8 kernels and old squashfuse do not).
+    compression: cluster.compression ?? 'gzip',
+    // SLURM sites forbid loops of squeue; a minute is what they ask for.
+    pollSeconds: cluster.pollSeconds ?? 60,
+  };
+}
+
+function noCluster(names: string[], userFile: string): HpcrunError {
+  if (names.length > 1) {
+    return new HpcrunError('CLUSTER_UNKNOWN', `which cluster? There are several: ${names.join(', ')}`, {
+      hint: `Say --cluster ${names[0] ?? 'NAME'}, or put "cluster: ${names[0] ?? 'NAME'}" into hpcrun.yaml.`,
+    });
+  }
+  return new HpcrunError('CLUSTER_UNKNOWN', 'no cluster is configured', {
+    hint: `Add yours to ${userFile} (docs/configuration.md), or try one on this machine: hpcrun sandbox up`,
+  });
+}

@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { messageOf } from '../errors.js';
+import { parseVolume, type Bind } from './bind.js';
+import { parseGpus, parseMemory, parseTime, type GpuRequest } from './quantities.js';
+
+/** A value that may be written as a number or a string and is parsed by `parse`. */
+function quantity<T>(parse: (text: string) => T | undefined, expected: string) {
+  return z.union([z.string(), z.number()], { error: `must be ${expected}` }).transform((value, context) => {
+    const parsed = parse(String(value));
+    if (parsed === undefined) {
+      context.addIssue({ code: 'custom', message: `must be ${expected}, not "${value}"` });
+      return z.NEVER;
+    }
+    return parsed;
+  });
+}
+
+// A word that can stand in an #SBATCH line as it is.
+const slurmWord = z.string().regex(/^[\w.+@,-]+$/, 'must be letters, digits and . _ + @ , - only');
+
+export const resourcesSchema = z.strictObject({
+  gpus: quantity<GpuRequest>(parseGpus, 'a number such as 1, or type:number such as h100:2').optional(),
+  cpus: z.int().positive().optional(),
+  memory: quantity(parseMemory, 'a size such as 32G').optional(),
+  time: quantity(parseTime, 'a time such as 2h, 1h30m or 1-12:00:00').optional(),
+  partition: slurmWord.optional(),
+  account: slurmWord.optional(),
+});
+
+/** What the job asks SLURM for: `memory` in SLURM's spelling, `time` in seconds. */
+export type Resources = z.output<typeof resourcesSchema>;
+
+const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name');
+const variables = z.record(
+  variableName,
+  z.union([z.string(), z.number(), z.boolean()]).transform((value) => String(value)),
+);
+
+const bind = z.string().transform((text, context): Bind => {
+  try {
+    return parseVolume(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: messageOf(error) });
+    return z.NEVER;
+  }
+});
+
+export const clusterSchema = z.strictObject({
+  host: z.string().min(1).optional(),
+  port: z.int().min(1).max(65_535).optional(),
+  user: z.string().min(1).optional(),
+  identityFile: z.string().min(1).optional(),
+  knownHostsFile: z.string().min(1).optional(),
+  root: z
+    .string()
+    .regex(/^[/~$][^\0\n]*$/, 'must be an absolute path on the cluster; it may begin with ~ or a variable')
+    .optional(),
+  compression: z.enum(['gzip', 'zstd']).optional(),
+  pollSeconds: z.number().positive().optional(),
+  modules: z.array(z.string().regex(/^[\w./+@-]+$/, 'is not a module name')).optional(),
+});
+
+/** How to reach a cluster and what hpcrun must know of it. */
+export type Cluster = z.output<typeof clusterSchema>;
+
+const clusterName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'is not a cluster name');
+
+export const imageSchema = z.strictObject({
+  dockerfile: z.string().min(1).default('Dockerfile'),
+  context: z.string().min(1).default('.'),
+  target: z.string().min(1).optional(),
+  args: variables.default({}),
+});
+
+export const projectSchema = z.strictObject({
+  cluster: clusterName.optional(),
+  name: slurmWord.optional(),
+  image: imageSchema.prefault({}),
+  mount: z
+    .string()
+    .regex(/^\/[^,:\0\n]+$/, 'must be an absolute path in the container')
+    .default('/workspace'),
+  binds: z.array(bind).default([]),
+  env: variables.default({}),
+  secrets: z.array(variableName).default([]),
+  results: z.strictObject({ exclude: z.array(z.string()).default([]) }).prefault({}),
+  resources: resourcesSchema.prefault({}),
+  clusters: z.record(clusterName, clusterSchema).default({}),
+});
+
+/** hpcrun.yaml, validated, with defaults. */
+export type ProjectConfig = z.output<typeof projectSchema>;
+
+export const userSchema = z.strictObject({
+  cluster: clusterName.optional(),
+  clusters: z.record(clusterName, clusterSchema).default({}),
+});
+
+/** The user's own config.yaml. */
+export type UserConfig = z.output<typeof userSchema>;

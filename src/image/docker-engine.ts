@@ -1,0 +1,164 @@
+import { execa } from 'execa';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import type { BuildRequest, ContainerEngine, EngineOptions, ImageInfo, RootfsExport } from './engine.js';
+
+const shownOutputLines = 40;
+
+/** Runs a program whose failure is looked at, not thrown, and which is never asked anything. */
+const quietly = execa({ reject: false, stdin: 'ignore' });
+
+// Only what is used; the engine API's own names (Docker Engine API, ImageInspect).
+const inspectSchema = z.object({
+  Id: z.string(),
+  Os: z.string(),
+  Architecture: z.string(),
+  Config: z
+    .object({
+      Entrypoint: z.array(z.string()).nullish(),
+      Cmd: z.array(z.string()).nullish(),
+      Env: z.array(z.string()).nullish(),
+      WorkingDir: z.string().nullish(),
+      User: z.string().nullish(),
+      Labels: z.record(z.string(), z.string()).nullish(),
+    })
+    .nullish(),
+});
+
+/** Docker through its command-line client, so that contexts, credentials and builders are the user's own. */
+export class DockerEngine implements ContainerEngine {
+  readonly name = 'docker';
+
+  async build(request: BuildRequest, options: EngineOptions): Promise<string> {
+    const args = [
+      'build',
+      '--tag',
+      request.tag,
+      '--file',
+      request.dockerfile,
+      ...(request.target === undefined ? [] : ['--target', request.target]),
+      ...Object.entries(request.args).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),
+      request.context,
+    ];
+    const tail: string[] = [];
+    const child = quietly('docker', args, { all: true, buffer: false, cancelSignal: options.signal });
+    for await (const line of createInterface({ input: child.all })) {
+      tail.push(line);
+      if (tail.length > shownOutputLines) tail.shift();
+      options.onOutput?.(line);
+    }
+    const result = await child;
+    throwIfInterrupted(options.signal);
+    if (result.code === 'ENOENT') throw engineMissing();
+    if (result.exitCode !== 0) throw buildFailed(request, tail);
+    const info = await this.inspect(request.tag, options);
+    if (!info) throw buildFailed(request, [...tail, `the build ended without an image named ${request.tag}`]);
+    return info.id;
+  }
+
+  async inspect(image: string, options: EngineOptions): Promise<ImageInfo | undefined> {
+    const result = await quietly('docker', ['image', 'inspect', '--format', '{{json .}}', image], {
+      cancelSignal: options.signal,
+    });
+    throwIfInterrupted(options.signal);
+    if (result.code === 'ENOENT') throw engineMissing();
+    const stderr = result.stderr;
+    if (result.exitCode !== 0) {
+      if (/no such image/i.test(stderr)) return undefined;
+      throw engineFailed(stderr);
+    }
+    const { Id, Os, Architecture, Config } = inspectSchema.parse(JSON.parse(result.stdout));
+    return {
+      id: Id,
+      os: Os,
+      architecture: Architecture,
+      entrypoint: Config?.Entrypoint ?? [],
+      command: Config?.Cmd ?? [],
+      environment: Config?.Env ?? [],
+      workingDirectory: Config?.WorkingDir ?? '',
+      user: Config?.User ?? '',
+      labels: Config?.Labels ?? {},
+    };
+  }
+
+  async exportRootfs(imageId: string, options: EngineOptions): Promise<RootfsExport> {
+    // The command is never run; it is only there because an image without one cannot be created.
+    const created = await quietly(
+      'docker',
+      ['create', '--network', 'none', '--label', 'hpcrun.export=1', imageId, 'true'],
+      {
+        cancelSignal: options.signal,
+      },
+    );
+    throwIfInterrupted(options.signal);
+    if (created.exitCode !== 0) throw engineFailed(created.stderr);
+    const container = created.stdout.trim();
+    const child = quietly('docker', ['export', container], {
+      buffer: { stdout: false, stderr: true },
+      cancelSignal: options.signal,
+    });
+    const completed = child.then((result) => {
+      throwIfInterrupted(options.signal);
+      if (result.exitCode !== 0) throw engineFailed(result.stderr);
+    });
+    completed.catch(() => undefined); // It is awaited later; until then a failure is not unhandled.
+    return {
+      stream: child.stdout,
+      completed,
+      dispose: async () => {
+        child.kill();
+        const removed = await quietly('docker', ['rm', '--force', '--volumes', container]);
+        if (removed.exitCode !== 0) throw engineFailed(removed.stderr);
+      },
+    };
+  }
+}
+
+/** Whether the engine answers. Throws ENGINE_MISSING or ENGINE_FAILED with what to do. */
+export async function requireDocker(signal: AbortSignal): Promise<void> {
+  const result = await quietly('docker', ['version', '--format', '{{.Server.Version}}'], {
+    cancelSignal: signal,
+    timeout: 20_000,
+  });
+  throwIfInterrupted(signal);
+  if (result.code === 'ENOENT') throw engineMissing();
+  if (result.exitCode !== 0) throw engineFailed(result.stderr);
+}
+
+function engineMissing(): HpcrunError {
+  return new HpcrunError('ENGINE_MISSING', 'the docker program was not found', {
+    hint: 'Install Docker: on Debian or Ubuntu "apt-get install docker.io", elsewhere Docker Desktop.',
+  });
+}
+
+function engineFailed(stderr: string): HpcrunError {
+  const said = stderr.trim();
+  if (/cannot connect|is the docker daemon running|error during connect/i.test(said)) {
+    return new HpcrunError('ENGINE_FAILED', 'the Docker engine is not running or not reachable', {
+      hint: 'Start Docker Desktop, or "sudo systemctl start docker"; check with "docker version".',
+      cause: said,
+    });
+  }
+  if (/permission denied/i.test(said)) {
+    return new HpcrunError('ENGINE_FAILED', `Docker refused: ${said}`, {
+      hint: 'Add yourself to the docker group ("sudo usermod -aG docker $USER") and log in again.',
+    });
+  }
+  return new HpcrunError('ENGINE_FAILED', `Docker failed: ${said || 'without a message'}`, {
+    hint: 'Check with "docker info".',
+  });
+}
+
+function buildFailed(request: BuildRequest, tail: string[]): HpcrunError {
+  const output = tail.join('\n');
+  if (/cannot connect to the docker daemon|is the docker daemon running/i.test(output)) return engineFailed(output);
+  const noRegistry = /(no such host|i\/o timeout|failed to resolve|connection refused).*|pull access denied/i.test(
+    output,
+  );
+  return new HpcrunError('BUILD_FAILED', `docker build of ${request.dockerfile} failed:\n${output}`, {
+    hint: noRegistry
+      ? 'The base image could not be fetched: check its name, your network and "docker login".'
+      : `Try it alone: docker build -f ${request.dockerfile} ${request.context}`,
+  });
+}

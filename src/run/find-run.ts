@@ -1,0 +1,55 @@
+import { HpcrunError } from '../errors.js';
+import type { RunRecord } from './record.js';
+import type { Session } from './session.js';
+import { queryStatus } from './status.js';
+
+export const lastRun = '@last';
+
+/**
+ * The run a user means by a run id, a unique beginning of one, a SLURM job id, a name (the latest run of that name) or
+ * `@last`. Looks at this machine's records first, then on the cluster. Throws RUN_NOT_FOUND or RUN_AMBIGUOUS.
+ */
+export async function findRun(session: Session, wanted: string): Promise<RunRecord> {
+  const local = pickRun(await session.records.list(), wanted);
+  if (local) return local;
+  const { runs } = await queryStatus(session);
+  const remote = pickRun(
+    runs.map(({ record }) => record),
+    wanted,
+  );
+  if (remote) return remote;
+  const what = wanted === lastRun ? 'there are no runs yet' : `there is no run "${wanted}"`;
+  throw new HpcrunError('RUN_NOT_FOUND', `${what} on ${session.cluster.name}`, {
+    hint:
+      wanted === lastRun
+        ? 'hpcrun submit train.py'
+        : '"hpcrun status" lists the runs; --cluster chooses another cluster.',
+  });
+}
+
+/** Several runs, or the last one if none is named. */
+export async function findRuns(session: Session, wanted: string[]): Promise<RunRecord[]> {
+  const records: RunRecord[] = [];
+  for (const name of wanted.length === 0 ? [lastRun] : wanted) records.push(await findRun(session, name));
+  return records;
+}
+
+/** Pure part of findRun; records are sorted, the oldest first. */
+export function pickRun(records: RunRecord[], wanted: string): RunRecord | undefined {
+  if (wanted === lastRun) return records.at(-1);
+  const exact =
+    records.find(({ runId }) => runId === wanted) ??
+    records.findLast(({ jobId }) => jobId === wanted) ??
+    records.findLast(({ name }) => name === wanted);
+  if (exact) return exact;
+  const matches = records.filter(
+    ({ runId }) => wanted !== '' && (runId.startsWith(wanted) || runId.endsWith(`-${wanted}`)),
+  );
+  if (matches.length > 1) {
+    const names = matches.slice(-5).map(({ runId }) => runId);
+    throw new HpcrunError('RUN_AMBIGUOUS', `"${wanted}" could be any of ${matches.length} runs: ${names.join(', ')}`, {
+      hint: 'Give more of the id.',
+    });
+  }
+  return matches[0];
+}

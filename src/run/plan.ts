@@ -1,0 +1,172 @@
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { isAbsolute, posix, relative, resolve, sep } from 'node:path';
+import type { Bind } from '../config/bind.js';
+import type { Project } from '../config/project.js';
+import type { Resources } from '../config/schema.js';
+import { HpcrunError, isSystemError } from '../errors.js';
+import type { BuildRequest } from '../image/engine.js';
+import type { RequestedCommand } from '../image/container-command.js';
+
+/** What the user asked for on the command line. */
+export interface SubmitRequest {
+  /** SCRIPT and its arguments, or what stood behind `--`; empty for the image's own command. */
+  words: string[];
+  /** Whether the words stood behind `--`. */
+  isCommand: boolean;
+  name?: string;
+  resources: Resources;
+  /** `NAME=value` or `NAME`, as for `docker run --env`. */
+  env: string[];
+  binds: Bind[];
+  /** `NAME=value` or `NAME`, as for `docker build --build-arg`. */
+  buildArgs: string[];
+}
+
+/** Everything that is decided before anything is done. */
+export interface Plan {
+  name: string;
+  project: Project;
+  build: BuildRequest;
+  command: RequestedCommand;
+  /** The job's working directory in the container. */
+  containerDirectory: string;
+  mount: string;
+  resources: Resources;
+  /** Variables of the job, secrets included. */
+  variables: Record<string, string>;
+  /** Sources are still as the user wrote them. */
+  binds: Bind[];
+}
+
+/**
+ * Turns a request into a plan. Reads nothing but the script's own file status. Throws SCRIPT_NOT_FOUND,
+ * SCRIPT_OUTSIDE_PROJECT, DOCKERFILE_NOT_FOUND or VARIABLE_MISSING.
+ */
+export async function planRun(
+  project: Project,
+  request: SubmitRequest,
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+): Promise<Plan> {
+  const { config, directory } = project;
+  const dockerfile = resolve(directory, config.image.dockerfile);
+  await requireDockerfile(dockerfile);
+  const command = await planCommand(project, request, cwd);
+  const inside = relative(directory, cwd).split(sep).join('/');
+  return {
+    name: request.name ?? config.name ?? defaultName(command, directory),
+    project,
+    build: {
+      dockerfile,
+      context: resolve(directory, config.image.context),
+      ...(config.image.target === undefined ? {} : { target: config.image.target }),
+      args: { ...config.image.args, ...readVariables(request.buildArgs, env, '--build-arg') },
+      tag: imageTag(directory),
+    },
+    command,
+    containerDirectory: posix.join(config.mount, inside),
+    mount: config.mount,
+    resources: { ...config.resources, ...request.resources },
+    variables: {
+      ...config.env,
+      ...readVariables(config.secrets, env, 'secrets'),
+      ...readVariables(request.env, env, '--env'),
+    },
+    binds: [...config.binds, ...request.binds],
+  };
+}
+
+async function requireDockerfile(path: string): Promise<void> {
+  if ((await statOf(path))?.isFile()) return;
+  throw new HpcrunError('DOCKERFILE_NOT_FOUND', `there is no Dockerfile at ${path}`, {
+    hint: 'Write one (examples/digits/Dockerfile is one to start from), or name yours in hpcrun.yaml: image: {dockerfile: PATH}',
+  });
+}
+
+async function planCommand(project: Project, request: SubmitRequest, cwd: string): Promise<RequestedCommand> {
+  const [script, ...args] = request.words;
+  if (script === undefined) return { kind: 'image' };
+  if (request.isCommand) return { kind: 'command', argv: request.words };
+
+  const full = resolve(cwd, script);
+  const fromProject = relative(project.directory, full);
+  const isInside = !isAbsolute(fromProject) && fromProject !== '..' && !fromProject.startsWith(`..${sep}`);
+  const stats = await statOf(full);
+  if (!stats?.isFile()) {
+    throw new HpcrunError('SCRIPT_NOT_FOUND', `there is no script ${script} in ${cwd}`, {
+      hint: `Options go before the script; to run a program of the image: hpcrun submit -- ${request.words.join(' ')}`,
+    });
+  }
+  if (!isInside) {
+    throw new HpcrunError(
+      'SCRIPT_OUTSIDE_PROJECT',
+      `${full} is outside of the project ${project.directory}, which is all that is sent`,
+      {
+        hint: 'Copy it into the project, or put an hpcrun.yaml into the directory that holds both.',
+      },
+    );
+  }
+  const path = relative(cwd, full).split(sep).join('/');
+  return { kind: 'script', path, isExecutable: (stats.mode & 0o100) !== 0, args };
+}
+
+async function statOf(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
+/** `NAME=value` as it stands; `NAME` from the environment. Throws VARIABLE_MISSING for one that is not set. */
+function readVariables(items: string[], env: NodeJS.ProcessEnv, where: string): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (const item of items) {
+    const equals = item.indexOf('=');
+    const name = equals === -1 ? item : item.slice(0, equals);
+    const value = equals === -1 ? env[item] : item.slice(equals + 1);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+      throw new HpcrunError('USAGE', `${where}: "${name}" is not a variable name`, { hint: `${where} NAME=value` });
+    }
+    if (value === undefined) {
+      throw new HpcrunError('VARIABLE_MISSING', `${where}: ${name} is not set in your environment`, {
+        hint: `export ${name}=… first, or leave it out.`,
+      });
+    }
+    variables[name] = value;
+  }
+  return variables;
+}
+
+function defaultName(command: RequestedCommand, directory: string): string {
+  const base =
+    command.kind === 'script'
+      ? posix.basename(command.path, posix.extname(command.path))
+      : command.kind === 'command'
+        ? posix.basename(command.argv[0] ?? '')
+        : posix.basename(directory.split(sep).join('/'));
+  return base.replaceAll(/[^\w.+-]+/g, '-').replace(/^[-.]+/, '') || 'run';
+}
+
+// One image name for each project directory: Docker's cache and `docker images` then show one line a project.
+function imageTag(directory: string): string {
+  const name = (directory.split(sep).at(-1) ?? '')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '');
+  return `hpcrun/${name || 'project'}:${createHash('sha256').update(directory).digest('hex').slice(0, 8)}`;
+}
+
+/** The command as a person would say it, for messages. */
+export function describeCommand(command: RequestedCommand): string {
+  switch (command.kind) {
+    case 'script':
+      return [command.path, ...command.args].join(' ');
+    case 'command':
+      return command.argv.join(' ');
+    case 'image':
+      return "the image's own command";
+  }
+}

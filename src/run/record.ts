@@ -1,0 +1,106 @@
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { isSystemError } from '../errors.js';
+import { isRunId } from './run-id.js';
+
+const recordSchema = z.object({
+  schemaVersion: z.literal(1),
+  runId: z.string().refine(isRunId, 'is not a run id'),
+  name: z.string(),
+  cluster: z.string(),
+  createdAt: z.iso.datetime(),
+  hpcrunVersion: z.string(),
+  /** Where it was submitted from. */
+  origin: z.object({ host: z.string(), projectDirectory: z.string() }),
+  image: z.object({ id: z.string(), tag: z.string(), sha256: z.string(), sizeBytes: z.int() }),
+  code: z.object({
+    treeHash: z.string(),
+    files: z.int(),
+    git: z.object({ commit: z.string(), isDirty: z.boolean() }).nullable(),
+  }),
+  command: z.array(z.string()),
+  containerDirectory: z.string(),
+  mount: z.string(),
+  binds: z.array(z.object({ source: z.string(), target: z.string(), readonly: z.boolean() })),
+  /** Names only: values may be secrets. */
+  variables: z.array(z.string()),
+  resources: z.object({
+    gpus: z.object({ type: z.string().optional(), count: z.int() }).optional(),
+    cpus: z.int().optional(),
+    memory: z.string().optional(),
+    time: z.number().optional(),
+    partition: z.string().optional(),
+    account: z.string().optional(),
+  }),
+  /** Patterns of files that are not results, as in .gitignore. */
+  resultsExclude: z.array(z.string()),
+  /** The hpcrun root on the cluster, absolute. */
+  root: z.string(),
+  /** Known once sbatch has answered. */
+  jobId: z.string().nullable(),
+});
+
+/** All that is needed to know what a run was; kept on this machine and, as run.json, on the cluster. */
+export type RunRecord = z.output<typeof recordSchema>;
+
+/** Throws SyntaxError or ZodError if the text is not a record. */
+export function parseRecord(text: string): RunRecord {
+  return recordSchema.parse(JSON.parse(text));
+}
+
+export function renderRecord(record: RunRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/** The records of one cluster's runs on this machine. */
+export class RecordStore {
+  private readonly directory: string;
+
+  constructor(stateDirectory: string, cluster: string) {
+    this.directory = join(stateDirectory, 'runs', cluster);
+  }
+
+  async save(record: RunRecord): Promise<void> {
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    const path = this.path(record.runId);
+    await writeFile(`${path}.part`, renderRecord(record), { mode: 0o600 });
+    await rename(`${path}.part`, path);
+  }
+
+  async remove(runId: string): Promise<void> {
+    await rm(this.path(runId), { force: true });
+  }
+
+  async load(runId: string): Promise<RunRecord | undefined> {
+    try {
+      return parseRecord(await readFile(this.path(runId), 'utf8'));
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  }
+
+  /** All records, the oldest first. */
+  async list(): Promise<RunRecord[]> {
+    let names: string[];
+    try {
+      names = await readdir(this.directory);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return [];
+      throw error;
+    }
+    const ids = names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
+    const records = await Promise.all(
+      ids
+        .filter(isRunId)
+        .sort()
+        .map((runId) => this.load(runId)),
+    );
+    return records.filter((record) => record !== undefined);
+  }
+
+  private path(runId: string): string {
+    return join(this.directory, `${runId}.json`);
+  }
+}

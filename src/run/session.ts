@@ -1,0 +1,72 @@
+import type { ResolvedCluster } from '../config/cluster.js';
+import type { Directories } from '../config/directories.js';
+import type { Progress } from '../progress.js';
+import { learnCluster, type ClusterFacts } from '../cluster/probe.js';
+import { RemoteLayout } from '../cluster/layout.js';
+import type { Connection } from '../ssh/connection.js';
+import type { Prompter } from '../ssh/prompter.js';
+import { openConnection } from '../ssh/ssh2-connection.js';
+import { RecordStore } from './record.js';
+
+/** What every command on runs needs from the outside. */
+export interface SessionInputs {
+  directories: Directories;
+  env: NodeJS.ProcessEnv;
+  cluster: ResolvedCluster;
+  progress: Progress;
+  prompter: Prompter;
+  signal: AbortSignal;
+}
+
+/** One cluster, and at most one connection to it, for the length of a command. */
+export class Session {
+  readonly records: RecordStore;
+  private connection: Promise<Connection> | undefined;
+
+  constructor(readonly inputs: SessionInputs) {
+    this.records = new RecordStore(inputs.directories.state, inputs.cluster.name);
+  }
+
+  get cluster(): ResolvedCluster {
+    return this.inputs.cluster;
+  }
+
+  get signal(): AbortSignal {
+    return this.inputs.signal;
+  }
+
+  get progress(): Progress {
+    return this.inputs.progress;
+  }
+
+  /** Logs in at the first call. */
+  readonly connect = (): Promise<Connection> => {
+    const { host, port, user, identityFile, knownHostsFile, isSandbox } = this.inputs.cluster;
+    this.connection ??= openConnection(
+      { host, port, user, identityFile, knownHostsFile, isolated: isSandbox },
+      { env: this.inputs.env, prompter: this.inputs.prompter, signal: this.inputs.signal },
+    );
+    return this.connection;
+  };
+
+  /** Facts about the cluster; `paths` are remote paths of the configuration whose variables are to be looked up. */
+  async facts(paths: string[] = []): Promise<ClusterFacts> {
+    return await learnCluster(
+      this.inputs.cluster,
+      paths,
+      this.inputs.directories.state,
+      this.connect,
+      this.inputs.signal,
+    );
+  }
+
+  async layout(): Promise<RemoteLayout> {
+    return new RemoteLayout((await this.facts()).root);
+  }
+
+  async close(): Promise<void> {
+    if (!this.connection) return;
+    const [result] = await Promise.allSettled([this.connection]);
+    if (result.status === 'fulfilled') result.value.close();
+  }
+}

@@ -1,0 +1,89 @@
+import type { RemoteLayout } from '../cluster/layout.js';
+import { HpcrunError } from '../errors.js';
+import { parseQuery, renderQuery, type QueriedRun } from '../slurm/query.js';
+import { quote, quoteAll } from '../ssh/quote.js';
+import { runRemote } from '../ssh/remote-script.js';
+import { printable } from '../ssh/terminal-text.js';
+import { parseRecord, type RunRecord } from './record.js';
+import { isRunId } from './run-id.js';
+import type { Session } from './session.js';
+
+/** A run as `status` shows it. */
+export interface RunStatus extends QueriedRun {
+  record: RunRecord;
+}
+
+/**
+ * The state of runs, the oldest first, from one remote command for all of them; of every run on the cluster if `runIds`
+ * is left out, also of those that another machine submitted.
+ */
+export async function queryStatus(
+  session: Session,
+  runIds?: string[],
+): Promise<{ runs: RunStatus[]; isComplete: boolean }> {
+  const layout = await session.layout();
+  const connection = await session.connect();
+  const { stdout, stderr } = await runRemote(
+    connection,
+    'asking for the state of runs',
+    renderQuery(layout.runs, runIds),
+    {
+      signal: session.signal,
+    },
+  );
+  const { runs, isComplete } = parseQuery(stdout.toString('utf8'));
+  if (!isComplete) {
+    session.progress.warn(`SLURM did not answer, so states may be out of date: ${printable(stderr.trim())}`);
+  }
+  const known = await loadRecords(session, layout, runs.map(({ runId }) => runId).filter(isRunId));
+  const statuses: RunStatus[] = [];
+  for (const run of runs) {
+    const record = known.get(run.runId);
+    if (!record) continue;
+    if (run.jobId !== undefined && record.jobId !== run.jobId) {
+      const updated = { ...record, jobId: run.jobId };
+      await session.records.save(updated);
+      statuses.push({ ...run, record: updated });
+    } else statuses.push({ ...run, record });
+  }
+  return { runs: statuses, isComplete };
+}
+
+/** Records from this machine, and from the cluster for runs that were submitted elsewhere. */
+async function loadRecords(session: Session, layout: RemoteLayout, runIds: string[]): Promise<Map<string, RunRecord>> {
+  const records = new Map((await session.records.list()).map((record) => [record.runId, record]));
+  const unknown = runIds.filter((runId) => !records.has(runId));
+  if (unknown.length === 0) return records;
+  const script = `cd ${quote(layout.runs)} || exit 0
+for id in ${quoteAll(unknown)}; do
+  if [ -r "$id/run.json" ]; then cat "$id/run.json"; fi
+  printf '\\0'
+done
+`;
+  const { stdout } = await runRemote(await session.connect(), 'reading run records', script, {
+    signal: session.signal,
+  });
+  for (const text of stdout.toString('utf8').split('\0')) {
+    if (text.trim() === '') continue;
+    try {
+      const record = parseRecord(text);
+      records.set(record.runId, record);
+      await session.records.save(record);
+    } catch (error) {
+      session.progress.warn(
+        `A run record on ${session.cluster.name} cannot be read: ${error instanceof Error ? error.message : ''}`,
+      );
+    }
+  }
+  return records;
+}
+
+/** The state of exactly one run. Throws RUN_NOT_FOUND if it is gone from the cluster. */
+export async function queryRun(session: Session, record: RunRecord): Promise<{ run: RunStatus; isComplete: boolean }> {
+  const { runs, isComplete } = await queryStatus(session, [record.runId]);
+  const [run] = runs;
+  if (run) return { run, isComplete };
+  throw new HpcrunError('RUN_NOT_FOUND', `run ${record.runId} is not on ${session.cluster.name}`, {
+    hint: 'It was removed there, or its submission never arrived. "hpcrun status" lists what is there.',
+  });
+}

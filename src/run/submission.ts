@@ -1,0 +1,172 @@
+import { Readable } from 'node:stream';
+import { pack as createPack } from 'tar-stream';
+import type { RemoteLayout } from '../cluster/layout.js';
+import { packSnapshot, type Snapshot } from '../cluster/snapshot.js';
+import { HpcrunError, messageOf } from '../errors.js';
+import type { Connection } from '../ssh/connection.js';
+import { quote } from '../ssh/quote.js';
+import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
+import { printable } from '../ssh/terminal-text.js';
+import { renderRecord, type RunRecord } from './record.js';
+
+/** One run, ready to be handed over to the cluster. */
+export interface Submission {
+  record: RunRecord;
+  jobScript: string;
+  /** The job's variables, secrets included. */
+  variables: Record<string, string>;
+  snapshot: Snapshot;
+}
+
+export type SubmissionResult =
+  | { kind: 'submitted'; jobId: string }
+  /** Nothing was done because these are not on the cluster. */
+  | { kind: 'missing'; image: boolean; code: boolean };
+
+const missingStatus = 92;
+const refusedStatus = 93;
+const bindMissingStatus = 94;
+const slurmMissingStatus = 95;
+
+/**
+ * Hands a run over to the cluster in one remote command: checks that everything it needs is there, makes the run's
+ * directory and work copy, and calls sbatch. The same shell that calls sbatch writes its answer down. `withCode` sends
+ * the project's files along. Throws SLURM_REFUSED, BIND_SOURCE_MISSING, SLURM_MISSING, REMOTE_DISK_FULL, and
+ * SUBMISSION_UNCERTAIN if the connection broke before the answer came.
+ */
+export async function submitToCluster(
+  connection: Connection,
+  layout: RemoteLayout,
+  submission: Submission,
+  options: { withCode: boolean; signal: AbortSignal },
+): Promise<SubmissionResult> {
+  const script = scriptPrelude + renderSubmissionScript(layout, submission.record, options.withCode);
+  let result;
+  try {
+    // sbatch itself tries for two minutes before it gives up.
+    result = await connection.run(script, {
+      stdin: renderBundle(submission, options.withCode),
+      signal: options.signal,
+      timeoutMs: 180_000 + submission.snapshot.sizeBytes / 20,
+    });
+  } catch (error) {
+    if (!(error instanceof HpcrunError) || error.code === 'CODE_UNSENDABLE') throw error;
+    throw uncertain(submission.record, error);
+  }
+  const output = result.stdout.toString('utf8');
+  switch (result.exitCode) {
+    case 0: {
+      const jobId = /^job (\d+)/m.exec(output)?.[1];
+      if (jobId !== undefined) return { kind: 'submitted', jobId };
+      throw remoteFailure(connection, 'submitting the job', result);
+    }
+    case missingStatus:
+      return { kind: 'missing', image: /^missing image$/m.test(output), code: /^missing code$/m.test(output) };
+    case refusedStatus:
+      throw new HpcrunError('SLURM_REFUSED', printable(result.stderr.trim()) || 'sbatch failed without a message', {
+        hint: 'Partitions and their limits: "sinfo" on the login node; choose with --partition, --account, --time, --gpus, --memory.',
+      });
+    case bindMissingStatus:
+      throw new HpcrunError(
+        'BIND_SOURCE_MISSING',
+        `not on ${submission.record.cluster}: ${printable(result.stderr.trim())}`,
+        {
+          hint: 'A bind needs its source to exist on the cluster: create it there, or correct the path.',
+        },
+      );
+    case slurmMissingStatus:
+      throw new HpcrunError('SLURM_MISSING', `there is no sbatch command on ${connection.description}`, {
+        hint: 'Is this the login node? If SLURM comes with a module, load it in ~/.bashrc there.',
+      });
+    default:
+      throw remoteFailure(connection, 'submitting the job', result);
+  }
+}
+
+function uncertain(record: RunRecord, cause: HpcrunError): HpcrunError {
+  if (cause.code === 'INTERRUPTED') return cause;
+  return new HpcrunError(
+    'SUBMISSION_UNCERTAIN',
+    `the answer to the submission of ${record.runId} was lost: ${cause.message}`,
+    {
+      hint: `Whether the job was submitted shows: hpcrun status ${record.runId}`,
+      cause,
+    },
+  );
+}
+
+/** A tar of what the far side needs: `run/` always, `code/` if asked for. */
+function renderBundle({ record, jobScript, variables, snapshot }: Submission, withCode: boolean): Readable {
+  const pack = createPack();
+  const fill = async () => {
+    pack.entry({ name: 'run/run.json', mode: 0o600 }, renderRecord(record));
+    pack.entry({ name: 'run/job.sbatch', mode: 0o600 }, jobScript);
+    pack.entry({ name: 'run/env', mode: 0o600 }, renderEnvironment(variables));
+    if (withCode) await packSnapshot(pack, snapshot, 'code');
+    pack.finalize();
+  };
+  fill().catch((error: unknown) => {
+    pack.destroy(error instanceof Error ? error : new Error(messageOf(error)));
+  });
+  // The streamx stream of tar-stream is not one of Node's own.
+  return Readable.from(pack as AsyncIterable<Buffer>, { objectMode: false, highWaterMark: 1 << 20 });
+}
+
+/** A file for the job script to source; what Apptainer passes into the container is prefixed with APPTAINERENV_. */
+export function renderEnvironment(variables: Record<string, string>): string {
+  return Object.entries(variables)
+    .map(([name, value]) => `export APPTAINERENV_${name}=${quote(value)}\n`)
+    .join('');
+}
+
+function renderSubmissionScript(layout: RemoteLayout, record: RunRecord, withCode: boolean): string {
+  const run = layout.run(record.runId);
+  const bindChecks = record.binds.map(
+    ({ source }) => `[ -e ${quote(source)} ] || { printf '%s\\n' ${quote(source)} >&2; absent=1; }`,
+  );
+  return `image=${quote(layout.image(record.image.sha256))}
+snapshot=${quote(layout.snapshot(record.code.treeHash))}
+run=${quote(run.directory)}
+new=${quote(`${layout.runs}/.new-${record.runId}`)}
+
+command -v sbatch >/dev/null || exit ${slurmMissingStatus}
+absent=
+${bindChecks.join('\n')}
+[ -z "$absent" ] || exit ${bindMissingStatus}
+[ "$(stat -Lc %s "$image" 2>/dev/null)" = ${record.image.sizeBytes} ] || { echo 'missing image'; absent=1; }
+${withCode ? '' : `[ -d "$snapshot" ] || { echo 'missing code'; absent=1; }`}
+[ -z "$absent" ] || exit ${missingStatus}
+
+trap 'chmod -R u+w "$new" 2>/dev/null; rm -rf "$new"' EXIT
+trap 'exit 1' HUP INT TERM
+try_disk mkdir -p ${quote(layout.runs)} ${quote(layout.code)} "$new"
+try_disk tar -xf - -C "$new"
+${withCode ? storeCode : ''}
+try_disk mkdir -p "$new/run/logs" "$new/run/state"
+try_disk cp -Rp "$snapshot" "$new/run/work"
+chmod -R u+w "$new/run/work"
+try_disk touch "$new/run/state/baseline"
+try_disk mv "$new/run" "$run"
+
+for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
+  [ "$name" = SLURM_CONF ] || unset "$name"
+done
+if answer=$(sbatch --parsable "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null); then
+  printf '%s %s\\n' "$answer" "$(date +%s)" >"$run/state/receipt"
+  printf 'job %s\\n' "$answer"
+else
+  cat "$run/state/sbatch.err" >&2
+  rm -rf "$run"
+  exit ${refusedStatus}
+fi
+`;
+}
+
+// Two submissions may bring the same tree at once; whichever is second finds it there and is content.
+const storeCode = `mkdir -p "$new/code"
+if [ ! -d "$snapshot" ]; then
+  chmod -R a-w "$new/code"
+  chmod u+w "$new/code"
+  mv "$new/code" "$snapshot" 2>/dev/null || [ -d "$snapshot" ] || { echo "cannot store $snapshot" >&2; exit 1; }
+  chmod u-w "$snapshot"
+fi`;

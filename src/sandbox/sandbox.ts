@@ -1,0 +1,341 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import ssh2 from 'ssh2';
+import { resolveSandboxName, sandboxClusterFile, sandboxClusterName } from '../config/cluster.js';
+import type { Directories } from '../config/directories.js';
+import { HpcrunError, isSystemError } from '../errors.js';
+import { DockerEngine } from '../image/docker-engine.js';
+import { packageDirectory } from '../package-directory.js';
+import { withStep, type Progress } from '../progress.js';
+import { baseImage, ensureBaseImage, removeBaseImage } from './base-image.js';
+import { docker, dockerLines, tryDocker } from './docker.js';
+import { ensureEngine } from './ensure-engine.js';
+
+const sandboxLabel = 'hpcrun.sandbox';
+const imageRepository = 'hpcrun-sandbox';
+const user = 'researcher';
+const startupTimeoutMs = 90_000;
+
+/** What Apptainer needs to work unprivileged inside a container, short of --privileged. */
+const containerPrivileges = [
+  ...['--security-opt', 'seccomp=unconfined', '--security-opt', 'apparmor=unconfined', '--device', '/dev/fuse'],
+  ...['SYS_ADMIN', 'SYS_NICE', 'NET_ADMIN', 'DAC_READ_SEARCH', 'SYS_PTRACE'].flatMap((name) => ['--cap-add', name]),
+];
+
+export interface SandboxContext {
+  directories: Directories;
+  env: NodeJS.ProcessEnv;
+  progress: Progress;
+  signal: AbortSignal;
+}
+
+export interface UpOptions {
+  /** Compute nodes; 2 unless the sandbox is there already. */
+  nodes?: number;
+  accounting?: boolean;
+  installEngine: boolean;
+}
+
+export interface SandboxStatus {
+  name: string;
+  state: 'up' | 'stopped' | 'absent';
+  nodes: { name: string; state: string }[];
+  /** `researcher@127.0.0.1:port`, when it is up. */
+  login: string | undefined;
+}
+
+/**
+ * Brings the sandbox up: builds its image if need be, makes or starts its containers, and returns when every node is
+ * idle. Does nothing where it is up already. Throws SANDBOX_FAILED, ENGINE_MISSING or ENGINE_FAILED.
+ */
+export async function bringUp(context: SandboxContext, options: UpOptions): Promise<SandboxStatus> {
+  const { progress, signal } = context;
+  const name = resolveSandboxName(context.env);
+  await ensureEngine(options.installEngine, progress, signal);
+  await ensureBaseImage(progress, signal);
+  const existing = await findContainers(name, signal);
+  const login = existing.find((container) => container.name === `${name}-login`);
+  if (login) refuseOtherShape(name, login.labels, options);
+  const image = await ensureImage(progress, signal);
+  await withStep(
+    progress,
+    'Starting the cluster',
+    async (step) => {
+      if (login) {
+        for (const container of existing) await docker(['start', container.name], signal);
+      } else {
+        await removeLeftovers(name, signal);
+        await createContainers(context, name, image, {
+          nodes: options.nodes ?? 2,
+          accounting: options.accounting ?? true,
+        });
+      }
+      await awaitIdle(
+        name,
+        (detail) => {
+          step.update(detail);
+        },
+        signal,
+      );
+    },
+    () => 'The cluster is up',
+  );
+  await writeClusterFile(context, name);
+  return await readStatus(context);
+}
+
+/** Removes everything `bringUp` made: containers, network, volumes, key, records of its runs and, unless kept, images. */
+export async function takeDown(context: SandboxContext, options: { keepImages: boolean }): Promise<void> {
+  const { directories, progress, signal } = context;
+  const name = resolveSandboxName(context.env);
+  await ensureEngine(false, progress, signal);
+  await withStep(
+    progress,
+    'Removing the cluster',
+    async () => {
+      await removeLeftovers(name, signal);
+      await rm(dirname(sandboxClusterFile(directories, name)), { recursive: true, force: true });
+      await rm(join(directories.state, 'runs', sandboxClusterName), { recursive: true, force: true });
+      await rm(join(directories.state, 'clusters', `${sandboxClusterName}.json`), { force: true });
+      if (!options.keepImages) await removeImages(signal);
+    },
+    () => 'The cluster is gone',
+  );
+}
+
+export async function readStatus({ directories, env, signal }: SandboxContext): Promise<SandboxStatus> {
+  const name = resolveSandboxName(env);
+  const containers = await findContainers(name, signal);
+  const absent: SandboxStatus = { name, state: 'absent', nodes: [], login: undefined };
+  if (containers.length === 0) return absent;
+  if (containers.some(({ state }) => state !== 'running')) {
+    return { ...absent, state: 'stopped', nodes: containers.map(({ name: node, state }) => ({ name: node, state })) };
+  }
+  const sinfo = await tryDocker(['exec', `${name}-login`, 'sinfo', '-h', '-N', '-p', 'batch', '-o', '%N %T'], signal);
+  const nodes = (sinfo ?? '').split('\n').flatMap((line) => {
+    const [node, state] = line.split(' ');
+    return node && state ? [{ name: node, state }] : [];
+  });
+  return { name, state: 'up', nodes, login: await readLogin(sandboxClusterFile(directories, name)) };
+}
+
+async function readLogin(clusterFile: string): Promise<string | undefined> {
+  try {
+    const { port } = JSON.parse(await readFile(clusterFile, 'utf8')) as { port: number };
+    return `${user}@127.0.0.1:${port}`;
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+interface Container {
+  name: string;
+  state: string;
+  labels: Map<string, string>;
+}
+
+async function findContainers(name: string, signal: AbortSignal): Promise<Container[]> {
+  const format = '{{.Names}}\t{{.State}}\t{{.Labels}}';
+  const lines = await dockerLines(
+    ['ps', '--all', '--filter', `label=${sandboxLabel}=${name}`, '--format', format],
+    signal,
+  );
+  return lines.map((line) => {
+    const [container = '', state = '', labels = ''] = line.split('\t');
+    const pairs = labels.split(',').map((label): [string, string] => {
+      const equals = label.indexOf('=');
+      return [label.slice(0, equals), label.slice(equals + 1)];
+    });
+    return { name: container, state, labels: new Map(pairs) };
+  });
+}
+
+function refuseOtherShape(name: string, labels: Map<string, string>, options: UpOptions): void {
+  const nodes = Number(labels.get('hpcrun.sandbox.nodes'));
+  const accounting = labels.get('hpcrun.sandbox.accounting') === '1';
+  if ((options.nodes ?? nodes) === nodes && (options.accounting ?? accounting) === accounting) return;
+  throw new HpcrunError(
+    'SANDBOX_FAILED',
+    `the sandbox ${name} is there already, with ${nodes} nodes and accounting ${accounting ? 'on' : 'off'}`,
+    { hint: 'To make another one: hpcrun sandbox down --keep-images, then up again.' },
+  );
+}
+
+async function ensureImage(progress: Progress, signal: AbortSignal): Promise<string> {
+  const context = join(packageDirectory(), 'sandbox');
+  const hash = createHash('sha256');
+  for (const file of (await readdir(context)).sort())
+    hash.update(`${file}\0`).update(await readFile(join(context, file)));
+  const tag = `${imageRepository}:${hash.digest('hex').slice(0, 12)}`;
+  const engine = new DockerEngine();
+  if (await engine.inspect(tag, { signal })) return tag;
+  await withStep(
+    progress,
+    'Building the cluster image (a few minutes, once)',
+    (step) =>
+      engine.build(
+        { dockerfile: join(context, 'Dockerfile'), context, args: { BASE_IMAGE: baseImage, USER_NAME: user }, tag },
+        {
+          signal,
+          onOutput: (line) => {
+            step.output(line);
+          },
+        },
+      ),
+    () => 'Built the cluster image',
+  );
+  return tag;
+}
+
+async function createContainers(
+  context: SandboxContext,
+  name: string,
+  image: string,
+  { nodes, accounting }: { nodes: number; accounting: boolean },
+): Promise<void> {
+  const { directories, signal } = context;
+  const label = ['--label', `${sandboxLabel}=${name}`];
+  const [cpus = '2', memoryBytes = '0'] = (await docker(['info', '--format', '{{.NCPU}} {{.MemTotal}}'], signal)).split(
+    ' ',
+  );
+  const memoryMb = Math.floor((Number(memoryBytes) * 0.9) / nodes / 1e6);
+  const directory = dirname(sandboxClusterFile(directories, name));
+  const publicKey = await makeKey(directory);
+  const port = await findFreePort();
+  await docker(['network', 'create', ...label, name], signal);
+  for (const volume of ['home', 'etc']) await docker(['volume', 'create', ...label, `${name}-${volume}`], signal);
+
+  const variables = {
+    SANDBOX_NODES: String(nodes),
+    SANDBOX_ACCOUNTING: accounting ? '1' : '0',
+    SANDBOX_CPUS: String(Math.max(2, Number(cpus))),
+    SANDBOX_MEMORY_MB: String(memoryMb),
+    SANDBOX_USER: user,
+    SANDBOX_AUTHORIZED_KEY: publicKey,
+  };
+  const shared = [
+    ...label,
+    ...['--label', `hpcrun.sandbox.nodes=${nodes}`, '--label', `hpcrun.sandbox.accounting=${accounting ? '1' : '0'}`],
+    ...['--init', '--network', name, '--volume', `${name}-home:/home`, '--volume', `${name}-etc:/etc/sandbox`],
+    ...containerPrivileges,
+    ...Object.entries(variables).flatMap(([variable, value]) => ['--env', `${variable}=${value}`]),
+  ];
+  const run = (node: string, extra: string[], role: string) =>
+    docker(
+      [
+        'run',
+        '--detach',
+        '--name',
+        `${name}-${node}`,
+        '--hostname',
+        node,
+        '--network-alias',
+        node,
+        ...extra,
+        ...shared,
+        image,
+        role,
+      ],
+      signal,
+    );
+  await run('login', ['--publish', `127.0.0.1:${port}:22`, '--label', `hpcrun.sandbox.port=${port}`], 'login');
+  for (let index = 1; index <= nodes; index += 1) await run(`c${index}`, [], 'compute');
+}
+
+/** Makes the sandbox's own key pair and returns the public half. */
+async function makeKey(directory: string): Promise<string> {
+  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'hpcrun-sandbox' });
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await writeFile(join(directory, 'id_ed25519'), pair.private, { mode: 0o600 });
+  return pair.public;
+}
+
+async function findFreePort(): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        resolve(typeof address === 'object' && address ? address.port : 0);
+      });
+    });
+  });
+}
+
+/** Waits until sinfo says that every node is idle, or at work. */
+async function awaitIdle(name: string, onDetail: (detail: string) => void, signal: AbortSignal): Promise<void> {
+  const containers = await findContainers(name, signal);
+  const nodeCount = containers.length - 1;
+  const deadline = Date.now() + startupTimeoutMs;
+  while (Date.now() < deadline) {
+    const dead = (await findContainers(name, signal)).find(({ state }) => state === 'exited' || state === 'dead');
+    if (dead) throw await startFailed(dead.name, signal);
+    const isReady =
+      (await tryDocker(['exec', `${name}-login`, 'test', '-e', '/run/sandbox-ready'], signal)) !== undefined;
+    const states = isReady
+      ? await tryDocker(['exec', `${name}-login`, 'sinfo', '-h', '-N', '-p', 'batch', '-o', '%T'], signal)
+      : undefined;
+    const ready = (states ?? '')
+      .split('\n')
+      .filter((state) => /^(?:idle|mixed|allocated|completing)$/.test(state)).length;
+    if (isReady && ready >= nodeCount) return;
+    onDetail(isReady ? `${ready} of ${nodeCount} nodes are idle` : 'starting SLURM');
+    await sleep(300, undefined, { signal });
+  }
+  throw await startFailed(`${name}-login`, signal);
+}
+
+async function startFailed(container: string, signal: AbortSignal): Promise<HpcrunError> {
+  const logs = (await tryDocker(['logs', '--tail', '20', container], signal)) ?? '';
+  return new HpcrunError('SANDBOX_FAILED', `${container} did not start:\n${logs}`, {
+    hint: `More is in "docker logs ${container}". Start over with: hpcrun sandbox down && hpcrun sandbox up`,
+  });
+}
+
+/** How the cluster named `sandbox` is reached. Its host keys come from the container itself, not from the network. */
+async function writeClusterFile({ directories, signal }: SandboxContext, name: string): Promise<void> {
+  const file = sandboxClusterFile(directories, name);
+  const directory = dirname(file);
+  const login = (await findContainers(name, signal)).find((container) => container.name === `${name}-login`);
+  const port = Number(login?.labels.get('hpcrun.sandbox.port'));
+  const keys = await dockerLines(['exec', `${name}-login`, 'sh', '-c', 'cat /etc/ssh/ssh_host_*_key.pub'], signal);
+  const knownHostsFile = join(directory, 'known_hosts');
+  await writeFile(
+    knownHostsFile,
+    keys.map((key) => `[127.0.0.1]:${port} ${key.split(' ').slice(0, 2).join(' ')}\n`).join(''),
+  );
+  const cluster = {
+    host: '127.0.0.1',
+    port,
+    user,
+    identityFile: join(directory, 'id_ed25519'),
+    knownHostsFile,
+    compression: 'zstd',
+    pollSeconds: 2,
+  };
+  await writeFile(`${file}.part`, `${JSON.stringify(cluster, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${file}.part`, file);
+}
+
+async function removeLeftovers(name: string, signal: AbortSignal): Promise<void> {
+  const filter = ['--filter', `label=${sandboxLabel}=${name}`, '--quiet'];
+  const containers = await dockerLines(['ps', '--all', ...filter], signal);
+  if (containers.length > 0) await docker(['rm', '--force', '--volumes', ...containers], signal);
+  const volumes = await dockerLines(['volume', 'ls', ...filter], signal);
+  if (volumes.length > 0) await docker(['volume', 'rm', ...volumes], signal);
+  const networks = await dockerLines(['network', 'ls', ...filter], signal);
+  if (networks.length > 0) await docker(['network', 'rm', ...networks], signal);
+}
+
+async function removeImages(signal: AbortSignal): Promise<void> {
+  // Another sandbox of this machine may still need them; then they are its to remove.
+  if ((await dockerLines(['ps', '--all', '--filter', `label=${sandboxLabel}`, '--quiet'], signal)).length > 0) return;
+  const images = await dockerLines(['images', '--filter', 'label=hpcrun.sandbox.image', '--format', '{{.ID}}'], signal);
+  if (images.length > 0) await docker(['image', 'rm', '--force', ...new Set(images)], signal);
+  await removeBaseImage(signal);
+}

@@ -1,0 +1,35 @@
+import type { Readable } from 'node:stream';
+
+/** How one remote command is run. */
+export interface RunOptions {
+  /** Sent to the script's standard input; without it the script sees an empty one. */
+  stdin?: Buffer | Readable;
+  /** Ends the command with REMOTE_TIMEOUT after this long; without it, two minutes. */
+  timeoutMs?: number;
+  signal: AbortSignal;
+}
+
+export interface RemoteResult {
+  stdout: Buffer;
+  stderr: string;
+  exitCode: number;
+}
+
+export interface StreamOptions extends RunOptions {
+  /** Called with the script's output as it arrives; a promise holds the far side back until it is settled. */
+  onStdout: (chunk: Buffer) => void | Promise<void>;
+}
+
+/** An authenticated connection to a cluster's login node, over which any number of scripts may run at once. */
+export interface Connection {
+  /** `user@host:port`, for messages. */
+  readonly description: string;
+  /**
+   * Runs a POSIX shell script under /bin/sh. A script that exits with a status other than 0 is a result, not an error.
+   * Throws CONNECTION_LOST, REMOTE_TIMEOUT, REMOTE_SHELL_UNUSABLE or INTERRUPTED.
+   */
+  run(script: string, options: RunOptions): Promise<RemoteResult>;
+  /** As `run`, for output that is too large or too long-lived to be held in memory. No timeout unless asked for. */
+  stream(script: string, options: StreamOptions): Promise<Omit<RemoteResult, 'stdout'>>;
+  close(): void;
+}

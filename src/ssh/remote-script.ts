@@ -1,0 +1,57 @@
+import { HpcrunError } from '../errors.js';
+import type { Connection, RemoteResult, RunOptions } from './connection.js';
+import { printable } from './terminal-text.js';
+
+/** Exit status by which hpcrun's own scripts say that there was no room; picked from the range sysexits.h leaves free. */
+export const diskFullStatus = 90;
+
+/**
+ * Shell functions at the head of hpcrun's remote scripts. `try_disk CMD…` runs a command that writes and ends the
+ * script with `diskFullStatus` when it fails for want of space or quota.
+ */
+export const scriptPrelude = `set -u
+LC_ALL=C; export LC_ALL
+umask 077
+try_disk() {
+  try_disk_error=$("$@" 2>&1 >/dev/null) && return 0
+  printf '%s\\n' "$try_disk_error" >&2
+  case $try_disk_error in *'No space left'*|*'quota exceeded'*|*'Disk quota'*) exit ${diskFullStatus};; esac
+  exit 1
+}
+`;
+
+/**
+ * Runs a script of hpcrun's own and turns a failure into an error that says what was being done. Statuses in
+ * `expected` are returned as results.
+ */
+export async function runRemote(
+  connection: Connection,
+  what: string,
+  script: string,
+  options: RunOptions & { expected?: readonly number[] },
+): Promise<RemoteResult> {
+  const result = await connection.run(scriptPrelude + script, options);
+  if (result.exitCode === 0 || options.expected?.includes(result.exitCode)) return result;
+  throw remoteFailure(connection, what, result);
+}
+
+/** The error for a script that ended with a status nobody expected. */
+export function remoteFailure(
+  connection: Connection,
+  what: string,
+  { exitCode, stderr }: Omit<RemoteResult, 'stdout'>,
+): HpcrunError {
+  const said = printable(stderr.trim()).slice(-2000);
+  if (exitCode === diskFullStatus) {
+    return new HpcrunError('REMOTE_DISK_FULL', `no room on ${connection.description} while ${what}: ${said}`, {
+      hint: 'Free some space or quota there (old runs and images live under the cluster\'s root), or set another "root:" for the cluster.',
+    });
+  }
+  return new HpcrunError(
+    'REMOTE_COMMAND_FAILED',
+    `${what} failed on ${connection.description} with status ${exitCode}${said ? `: ${said}` : ''}`,
+    {
+      hint: 'The message above is from the cluster. Nothing half-written is used; running the command again is safe.',
+    },
+  );
+}
