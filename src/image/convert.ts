@@ -9,6 +9,7 @@ import { renderContainerMetadata } from './container-metadata.js';
 import type { ContainerEngine, ImageInfo } from './engine.js';
 import { rewriteRootfs } from './rewrite-rootfs.js';
 import { partitionOffset, renderSifHead } from './sif.js';
+import { clearRootTime } from './squashfs.js';
 
 export type Compression = 'gzip' | 'zstd';
 
@@ -66,20 +67,13 @@ async function writePartition(
 ): Promise<void> {
   const rootfs = await engine.exportRootfs(info.id, { signal });
   try {
-    // -all-root as in `apptainer build`; times and root directory fixed, so that the bytes depend on the image alone.
+    // -all-root as in `apptainer build`; times fixed, so that the bytes depend on the image alone; -noI for clearRootTime.
     const child = execa(
       'mksquashfs',
       [
         ...['-', outputPath, '-tar', '-noappend', '-no-progress', '-quiet', '-all-root', '-mkfs-time', '0'],
-        ...[
-          '-root-mode',
-          '755',
-          '-root-time',
-          '0',
-          '-o',
-          String(partitionOffset),
-          ...compressionArguments[compression],
-        ],
+        ...['-root-mode', '755', '-noI', '-o', String(partitionOffset)],
+        ...compressionArguments[compression],
       ],
       // SOURCE_DATE_EPOCH would contradict -mkfs-time.
       {
@@ -126,6 +120,7 @@ async function writeHead(architecture: string, outputPath: string): Promise<void
   const { size } = await stat(outputPath);
   const file = await open(outputPath, 'r+');
   try {
+    await clearRootTime(file, partitionOffset);
     await file.write(renderSifHead(architecture, size - partitionOffset), 0, partitionOffset, 0);
   } finally {
     await file.close();

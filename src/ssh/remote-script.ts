@@ -7,11 +7,13 @@ export const diskFullStatus = 90;
 
 /**
  * Shell functions at the head of hpcrun's remote scripts. `try_disk CMD…` runs a command that writes and ends the
- * script with `diskFullStatus` when it fails for want of space or quota.
+ * script with `diskFullStatus` when it fails for want of space or quota. A reader that has gone away does not end a script
+ * at its next message: it has to get to its own clean-up.
  */
 export const scriptPrelude = `set -u
 LC_ALL=C; export LC_ALL
 umask 077
+trap '' PIPE
 try_disk() {
   try_disk_error=$("$@" 2>&1 >/dev/null) && return 0
   printf '%s\\n' "$try_disk_error" >&2

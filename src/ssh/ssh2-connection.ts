@@ -150,7 +150,7 @@ async function login(settings: HostSettings, sock: Duplex, options: OpenOptions)
             (next as (method: unknown) => void)(method);
           },
           (error: unknown) => {
-            fail(error);
+            fail(unanswered(settings, authentication, error));
           },
         );
       },
@@ -162,7 +162,13 @@ async function login(settings: HostSettings, sock: Duplex, options: OpenOptions)
       resolve(client);
     });
     client.once('error', (error) => {
-      fail(failure ?? authentication.failure ?? loginError(settings, authentication, error));
+      const { failure: unasked } = authentication;
+      fail(
+        failure ??
+          (unasked === undefined
+            ? loginError(settings, authentication, error)
+            : unanswered(settings, authentication, unasked)),
+      );
     });
     client.once('close', () => {
       fail(failure ?? loginError(settings, authentication, new Error('the server closed the connection')));
@@ -192,6 +198,16 @@ function loginError(settings: HostSettings, { tried }: Authentication, error: Er
   }
   return new HpcrunError('CONNECTION_FAILED', `cannot log in to ${who}: ${printable(error.message)}`, {
     hint: `"ssh -v ${settings.alias}" shows more.`,
+    cause: error,
+  });
+}
+
+/** A login that needs an answer nobody can give is a login that failed; every other error stays what it is. */
+function unanswered(settings: HostSettings, { tried }: Authentication, error: unknown): unknown {
+  if (!(error instanceof HpcrunError) || error.code !== 'INPUT_NEEDED') return error;
+  const message = `${settings.user}@${settings.alias} was not let in without a question (tried: ${tried.join(', ')}): ${error.message}`;
+  return new HpcrunError('LOGIN_FAILED', message, {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
     cause: error,
   });
 }
@@ -226,15 +242,21 @@ class Ssh2Connection implements Connection {
     throwIfInterrupted(options.signal);
     const marker = `hpcrun-${randomBytes(9).toString('hex')}`;
     const channel = await this.openChannel(renderFramedCommand(script, marker));
-    let ended: HpcrunError | undefined;
-    const end = (error: HpcrunError) => {
-      ended ??= error;
-      channel.destroy();
-    };
+    // A server closes a channel only when the script has ended, which may be never: hpcrun does not wait for that.
+    let end: (error: HpcrunError) => void = () => undefined;
+    let isEnded = false;
+    const ended = new Promise<never>((_, reject) => {
+      end = (error) => {
+        isEnded = true;
+        channel.close();
+        reject(error);
+      };
+    });
     const onAbort = () => {
       end(interrupted());
     };
     options.signal.addEventListener('abort', onAbort, { once: true });
+    const onStdout = (chunk: Buffer) => (isEnded ? undefined : options.onStdout(chunk));
     const { timeoutMs } = options;
     const timer =
       timeoutMs === undefined
@@ -243,7 +265,7 @@ class Ssh2Connection implements Connection {
             end(timedOut(this.description, timeoutMs));
           }, timeoutMs);
     try {
-      return await this.follow(channel, new FrameReader(marker), options, () => ended);
+      return await Promise.race([this.follow(channel, new FrameReader(marker), { ...options, onStdout }), ended]);
     } finally {
       clearTimeout(timer);
       options.signal.removeEventListener('abort', onAbort);
@@ -279,7 +301,6 @@ class Ssh2Connection implements Connection {
     channel: ClientChannel,
     frame: FrameReader,
     { stdin, onStdout }: StreamOptions,
-    endedBy: () => HpcrunError | undefined,
   ): Promise<Omit<RemoteResult, 'stdout'>> {
     let exitCode: number | undefined;
     let stderr = Buffer.alloc(0);
@@ -317,8 +338,6 @@ class Ssh2Connection implements Connection {
     await closed;
     input?.unpipe(channel);
 
-    const ended = endedBy();
-    if (ended) throw ended;
     if (inputError !== undefined) throw inputError instanceof Error ? inputError : new Error(messageOf(inputError));
     if (exitCode === undefined) throw connectionLost(this.description, this.lost ?? outputError);
     if (outputError !== undefined) throw outputError instanceof Error ? outputError : new Error(messageOf(outputError));

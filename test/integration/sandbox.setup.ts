@@ -1,0 +1,40 @@
+import { execa } from 'execa';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { binPath } from './lab.js';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Variables that keep the tests' own sandbox and files apart from the user's. */
+    labEnvironment: Record<string, string>;
+  }
+}
+
+/**
+ * Brings up a sandbox for the tests alone; on Debian or Ubuntu as root it installs and starts what is missing. The images
+ * stay behind, so that the next run starts in seconds.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const directory = await mkdtemp(join(tmpdir(), 'hpcrun-test-'));
+  const labEnvironment = {
+    XDG_CONFIG_HOME: join(directory, 'config'),
+    XDG_STATE_HOME: join(directory, 'state'),
+    XDG_CACHE_HOME: join(directory, 'cache'),
+    HPCRUN_SANDBOX_NAME: 'hpcrun-test',
+  };
+  const options = { env: labEnvironment, stdio: 'inherit' } as const;
+  const takeDown = async () => {
+    await execa('node', [binPath, 'sandbox', 'down', '--keep-images'], options);
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    await execa('node', [binPath, 'sandbox', 'up', '--install-engine'], options);
+  } catch (error) {
+    await takeDown();
+    throw error;
+  }
+  project.provide('labEnvironment', labEnvironment);
+  return takeDown;
+}
