@@ -32,7 +32,12 @@ export function makeContext(options: CommonOptions): Context {
   }
   const { env } = process;
   const { signal } = controller;
-  const terminal = new Terminal({ quiet: options.json === true, input: options.input !== false, env, signal });
+  const terminal = new Terminal({
+    quiet: options.json === true && !process.stderr.isTTY,
+    input: options.input !== false,
+    env,
+    signal,
+  });
   return { cwd: process.cwd(), env, directories: resolveDirectories(env), terminal, signal };
 }
 

@@ -42,7 +42,14 @@ export class DockerEngine implements ContainerEngine {
       request.context,
     ];
     const tail: string[] = [];
-    const child = quietly('docker', args, { all: true, buffer: false, cancelSignal: options.signal });
+    // Attestations carry times and would make every build a new image (ignored by the legacy builder).
+    const env = { BUILDX_NO_DEFAULT_ATTESTATIONS: '1' };
+    const child = quietly('docker', args, {
+      env,
+      all: true,
+      buffer: false,
+      cancelSignal: options.signal,
+    });
     for await (const line of createInterface({ input: child.all })) {
       tail.push(line);
       if (tail.length > shownOutputLines) tail.shift();

@@ -1,8 +1,9 @@
 import ignore from 'ignore';
-import { relative, resolve, sep } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
 import { resultsDirectoryName } from '../cluster/select-files.js';
-import { HpcrunError } from '../errors.js';
+import { HpcrunError, isSystemError } from '../errors.js';
 import { formatBytes, withStep } from '../progress.js';
 import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
@@ -30,6 +31,7 @@ export async function pullResults(session: Session, record: RunRecord, directory
   const results = await listResults(session, record);
   const wanted = await selectNew(results, directory);
   const total = wanted.reduce((sum, file) => sum + file.sizeBytes, 0);
+  await hideFromGit(directory);
   const connection = await session.connect();
   const pulled = await withStep(
     session.progress,
@@ -48,6 +50,18 @@ export async function pullResults(session: Session, record: RunRecord, directory
   );
   for (const { path, why } of pulled.refused) session.progress.warn(`${printable(path)} was not pulled: ${why}`);
   return { ...pulled, record, directory, resultFiles: results.length };
+}
+
+/** Results are no part of the project: git, and with it the next snapshot, is told to pass them over. */
+async function hideFromGit(directory: string): Promise<void> {
+  const parent = dirname(directory);
+  if (basename(parent) !== resultsDirectoryName) return;
+  await mkdir(parent, { recursive: true });
+  try {
+    await writeFile(join(parent, '.gitignore'), '*\n', { flag: 'wx' });
+  } catch (error) {
+    if (!isSystemError(error, 'EEXIST')) throw error;
+  }
 }
 
 /** What the run created or changed in its work copy, without what the project excludes. */

@@ -282,7 +282,9 @@ async function withUploads(
       'Submitting',
       () => submit(withCode),
       (done) =>
-        done.kind === 'submitted' ? `Submitted as job ${done.jobId}` : `Asked ${session.cluster.name} what it has`,
+        done.kind === 'submitted'
+          ? `Submitted as job ${done.jobId}`
+          : `${session.cluster.name} does not have ${done.image ? 'this image' : 'this code'} yet`,
     );
     if (result.kind === 'submitted') return { jobId: result.jobId, uploaded };
     withCode ||= result.code;

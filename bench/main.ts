@@ -1,0 +1,12 @@
+/** `npm run bench -- NAME`: side-by-side measurements; docs/benchmarks.md says how they are made and read. */
+import { benchConvert } from './convert.js';
+
+const benches: Record<string, (args: string[]) => Promise<void>> = { convert: benchConvert };
+
+const [name = '', ...args] = process.argv.slice(2);
+const bench = benches[name];
+if (bench) await bench(args);
+else {
+  process.stderr.write(`npm run bench -- ${Object.keys(benches).join(' | ')}\n`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { renderContainerMetadata } from '../../src/image/container-metadata.js';
+import type { ImageInfo } from '../../src/image/engine.js';
+import { quoteAll } from '../../src/ssh/quote.js';
+import { runShell } from '../support/shell.js';
+import { anyWord, shellWord } from '../support/text.js';
+
+const image = (changes: Partial<ImageInfo>): ImageInfo => ({
+  id: 'sha256:0',
+  os: 'linux',
+  architecture: 'amd64',
+  entrypoint: [],
+  command: [],
+  environment: [],
+  workingDirectory: '',
+  user: '',
+  labels: {},
+  ...changes,
+});
+
+const fileOf = (info: ImageInfo, path: string) => {
+  const entry = renderContainerMetadata(info).find((candidate) => candidate.path === `.singularity.d/${path}`);
+  if (entry?.content.type !== 'file') throw new Error(`${path} is not a file of .singularity.d`);
+  return { mode: entry.mode, text: entry.content.bytes.toString('utf8') };
+};
+
+const word = fc.oneof(anyWord, shellWord);
+
+describe('the environment of an image', () => {
+  it('is the same after a shell has read it, whatever its values hold', () => {
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 20 }), (values) => {
+        const environment = values.map((value, index) => `V${index}=${value}`);
+        const { text } = fileOf(image({ environment }), 'env/10-docker2singularity.sh');
+        const show = values.map((_, index) => `printf '%s\\0' "$V${index}"`).join('\n');
+        const { stdout, stderr } = runShell('/bin/sh', `${text}\n${show}`);
+        expect(stderr).toBe('');
+        expect(stdout).toBe(values.map((value) => `${value}\0`).join(''));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('is exported, and a later value of a name wins', () => {
+    const environment = ['PATH_TO=/a=b', 'EMPTY=', 'TWICE=1', 'TWICE=2'];
+    const { text } = fileOf(image({ environment }), 'env/10-docker2singularity.sh');
+    const { stdout } = runShell('/bin/sh', `${text}\nsh -c 'printf "%s|" "$PATH_TO" "\${EMPTY-unset}" "$TWICE"'`);
+    expect(stdout).toBe('/a=b||2|');
+  });
+
+  it("ends with the host's libraries on the library path", () => {
+    const { text } = fileOf(image({}), 'env/99-base.sh');
+    const show = `${text}\nsh -c 'echo "$LD_LIBRARY_PATH"'`;
+    expect(runShell('/bin/sh', show).stdout).toBe('/.singularity.d/libs\n');
+    expect(runShell('/bin/sh', show, { env: { LD_LIBRARY_PATH: '/opt/lib' } }).stdout).toBe(
+      '/opt/lib:/.singularity.d/libs\n',
+    );
+  });
+});
+
+describe('the runscript', () => {
+  it('runs ENTRYPOINT with its arguments in place of CMD, as docker run does', () => {
+    fc.assert(
+      fc.property(fc.array(word, { minLength: 1, maxLength: 4 }), fc.array(word, { maxLength: 4 }), (command, args) => {
+        const entrypoint = ['printf', '%s\\0', 'from entrypoint'];
+        const { text } = fileOf(image({ entrypoint, command }), 'runscript');
+        const { stdout } = runShell('/bin/sh', `set -- ${quoteAll(args)}\n${text}`);
+        const expected = ['from entrypoint', ...(args.length > 0 ? args : command)];
+        expect(stdout).toBe(expected.map((part) => `${part}\0`).join(''));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('runs CMD alone where there is no ENTRYPOINT', () => {
+    const { text } = fileOf(image({ command: ['echo', 'a  b'] }), 'runscript');
+    expect(runShell('/bin/sh', text).stdout).toBe('a  b\n');
+  });
+});
+
+describe('renderContainerMetadata', () => {
+  it('makes directories before what is in them, readable by all', () => {
+    const entries = renderContainerMetadata(image({}));
+    const seen = new Set(['.']);
+    for (const { path, mode, content } of entries) {
+      expect(seen).toContain(path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '.');
+      if (content.type === 'directory') seen.add(path);
+      expect(mode & 0o444).toBe(0o444);
+    }
+    expect(fileOf(image({}), 'runscript').mode).toBe(0o755);
+  });
+
+  it('keeps labels, in an order that does not depend on the engine', () => {
+    const { text } = fileOf(image({ labels: { b: 'it\'s "2"', a: '1' } }), 'labels.json');
+    expect(JSON.parse(text)).toEqual({ a: '1', b: 'it\'s "2"' });
+    expect(text).toBe(fileOf(image({ labels: { a: '1', b: 'it\'s "2"' } }), 'labels.json').text);
+  });
+});

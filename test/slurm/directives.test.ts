@@ -1,0 +1,101 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { renderDirectives, renderTime, type JobHead, type ResourceRequest } from '../../src/slurm/directives.js';
+import { failureOf } from '../support/failure.js';
+
+const head = (resources: ResourceRequest, changes: Partial<JobHead> = {}): JobHead => ({
+  name: 'digits',
+  comment: 'hpcrun:20261122-081530-k3f9',
+  logPath: '/work/ada/hpcrun/runs/r/logs/job.log',
+  workingDirectory: '/work/ada/hpcrun/runs/r/work',
+  resources,
+  ...changes,
+});
+
+const always = [
+  '--job-name=digits',
+  '--comment=hpcrun:20261122-081530-k3f9',
+  '--output=/work/ada/hpcrun/runs/r/logs/job.log',
+  '--open-mode=append',
+  '--chdir=/work/ada/hpcrun/runs/r/work',
+  '--nodes=1',
+  '--ntasks=1',
+];
+
+describe('renderDirectives', () => {
+  it.each<[ResourceRequest, string[]]>([
+    [{}, []],
+    [{ cpus: 8 }, ['--cpus-per-task=8']],
+    [{ memory: '32G' }, ['--mem=32G']],
+    [{ time: 5400 }, ['--time=0-01:30:00']],
+    [{ gpus: { count: 2 } }, ['--gres=gpu:2']],
+    [{ gpus: { type: 'h100', count: 1 } }, ['--gres=gpu:h100:1']],
+    [{ gpus: { count: 0 } }, []],
+    [
+      { partition: 'c23g', account: 'thes1234', cpus: 24, memory: '100G', time: 86_400, gpus: { count: 4 } },
+      [
+        '--cpus-per-task=24',
+        '--mem=100G',
+        '--time=1-00:00:00',
+        '--gres=gpu:4',
+        '--partition=c23g',
+        '--account=thes1234',
+      ],
+    ],
+  ])('%j', (resources, expected) => {
+    expect(renderDirectives(head(resources))).toEqual([...always, ...expected]);
+  });
+
+  it('quotes blanks and escapes what sbatch would replace in the name of the log', () => {
+    const lines = renderDirectives(head({}, { name: 'two words', logPath: '/a/%j/100%', workingDirectory: '/w/%j' }));
+    expect(lines).toContain('--job-name="two words"');
+    expect(lines).toContain('--output=/a/%%j/100%%');
+    expect(lines).toContain('--chdir=/w/%j');
+  });
+
+  it.each(['a\nb', 'a\r#SBATCH --uid=0', 'a"b', "a'b", 'a\\b', 'a#b', 'a\0b', 'a\tb', 'a\u007fb'])(
+    'refuses %j as a value, wherever it stands',
+    async (value) => {
+      for (const job of [
+        head({}, { name: value }),
+        head({}, { comment: value }),
+        head({}, { logPath: value }),
+        head({}, { workingDirectory: value }),
+        head({ memory: value }),
+        head({ partition: value }),
+        head({ account: value }),
+        head({ gpus: { type: value, count: 1 } }),
+      ]) {
+        expect((await failureOf(() => renderDirectives(job))).code).toBe('USAGE');
+      }
+    },
+  );
+
+  it('keeps any value on one line and in one word, or refuses it', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', minLength: 1 }), (account) => {
+        let line: string | undefined;
+        try {
+          line = renderDirectives(head({ account })).at(-1);
+        } catch {
+          return;
+        }
+        expect(line).toBe(`--account=${account.includes(' ') ? `"${account}"` : account}`);
+        expect(line).not.toMatch(/[\n\r\t\\#']/);
+        expect(line?.replaceAll('"', '').length).toBe(`--account=${account}`.length);
+      }),
+    );
+  });
+});
+
+describe('renderTime', () => {
+  it.each([
+    [1, '0-00:00:01'],
+    [3661, '0-01:01:01'],
+    [86_399, '0-23:59:59'],
+    [90_061, '1-01:01:01'],
+    [30 * 86_400, '30-00:00:00'],
+  ])('%d seconds are %s', (seconds, expected) => {
+    expect(renderTime(seconds)).toBe(expected);
+  });
+});
