@@ -25,20 +25,23 @@ export async function benchConvert(args: string[]): Promise<void> {
     const environment = { HPCRUN_SANDBOX_NAME: sandboxName, XDG_STATE_HOME: directory };
     await runHpcrun(['sandbox', 'up', '--install-engine'], environment);
     try {
-      print(
-        [
-          await convertNatively(image, directory),
-          await convertBare(image, directory),
-          ...(await convertWithApptainer(image)),
-        ],
-        image,
-      );
+      const rounds: Result[][] = [];
+      // Whoever comes first reads a cold disk: the local ways take turns, and each one's best round counts.
+      for (let round = 0; round < 3; round += 1) {
+        rounds.push([await convertNatively(image, directory), await convertBare(image, directory)]);
+      }
+      print([best(rounds, 0), best(rounds, 1), ...(await convertWithApptainer(image))], image);
     } finally {
       await runHpcrun(['sandbox', 'down', '--keep-images'], environment);
     }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+function best(rounds: Result[][], index: number): Result {
+  const results = rounds.flatMap((round) => round[index] ?? []);
+  return results.reduce((fastest, result) => (result.seconds < fastest.seconds ? result : fastest));
 }
 
 async function runHpcrun(args: string[], env: Record<string, string>): Promise<void> {
@@ -71,6 +74,7 @@ async function convertNatively(image: string, directory: string): Promise<Result
 
 async function convertBare(image: string, directory: string): Promise<Result> {
   const output = join(directory, 'bare.sqfs');
+  await rm(output, { force: true });
   const compression = '-all-root -comp zstd -Xcompression-level 3';
   const script = `id=$(docker create "$1" true) && docker export "$id" | mksquashfs - "$2" -tar -noappend -no-progress -quiet ${compression}
 docker rm "$id"`;

@@ -74,6 +74,11 @@ export function isSystemError(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 
+/** Whether a path could not be found: nothing is there, or a directory on its way is a file. */
+export function isMissing(error: unknown): boolean {
+  return isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR');
+}
+
 /** Throws INTERRUPTED if the user has asked to stop. */
 export function throwIfInterrupted(signal: AbortSignal): void {
   if (signal.aborted) throw interrupted();

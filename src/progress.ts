@@ -35,7 +35,7 @@ export async function withStep<T>(
   }
 }
 
-const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 /** A size in decimal units with at most three digits, such as `718 MB`. */
 export function formatBytes(bytes: number): string {

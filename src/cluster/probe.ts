@@ -94,13 +94,14 @@ async function probe(
   );
 }
 
-/** A variable that a non-interactive shell does not have is asked of the login shell, where sites set $WORK and its like. */
+/** A variable that a non-interactive shell does not have is asked of the login shell, where sites set $WORK
+ * and its like; it reads the question from its input, because tcsh takes -l alone only. */
 export function renderProbe(names: string[]): string {
   const ask = names.map((name) => `value_of ${name}`).join('\n');
   return `value_of() {
   eval "value=\\\${$1-}"
   if [ -z "$value" ]; then
-    value=$("\${SHELL:-/bin/sh}" -l -c "echo hpcrun-value=\\"\\$$1\\"" </dev/null 2>/dev/null | sed -n 's/^hpcrun-value=//p' | tail -n 1)
+    value=$(echo "echo hpcrun-value=\\"\\$$1\\"" | "\${SHELL:-/bin/sh}" -l 2>/dev/null | sed -n 's/^hpcrun-value=//p' | tail -n 1)
   fi
   printf '%s\\0' "$value"
 }

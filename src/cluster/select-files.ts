@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import ignore, { type Ignore } from 'ignore';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { dirname, join, posix, resolve, sep } from 'node:path';
-import { HpcrunError, isSystemError } from '../errors.js';
+import { HpcrunError, isMissing } from '../errors.js';
 
 export const ignoreFileName = '.hpcrunignore';
 export const resultsDirectoryName = 'hpcrun-results';
@@ -46,7 +46,7 @@ async function readIgnoreFile(directory: string): Promise<string> {
   try {
     return await readFile(join(directory, ignoreFileName), 'utf8');
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return '';
+    if (isMissing(error)) return '';
     throw error;
   }
 }
@@ -69,10 +69,10 @@ async function listWithGit(root: string, prefix: string): Promise<string[] | und
   }
   const paths: string[] = [];
   for (const name of splitNames(Buffer.from(result.stdout))) {
-    const path = posix.join(prefix, name);
-    if (await isDirectory(join(root, path))) {
-      paths.push(...((await listWithGit(root, path)) ?? []));
-    } else paths.push(path);
+    const path = posix.join(prefix, name).replace(/\/$/, '');
+    // A directory in the list is a repository of its own; a submodule that was never fetched is an empty one.
+    if (await isRepository(join(root, path))) paths.push(...((await listWithGit(root, path)) ?? []));
+    else paths.push(path);
   }
   return paths;
 }
@@ -97,7 +97,7 @@ async function describe(root: string, path: string, problems: string[]): Promise
     stats = await lstat(full);
   } catch (error) {
     // Tracked by git and deleted in the work tree: deleted it is.
-    if (isSystemError(error, 'ENOENT')) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
   if (stats.isFile()) {
@@ -116,11 +116,13 @@ async function describe(root: string, path: string, problems: string[]): Promise
   return undefined;
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+async function isRepository(path: string): Promise<boolean> {
   try {
-    return (await lstat(path)).isDirectory();
+    if (!(await lstat(path)).isDirectory()) return false;
+    await lstat(join(path, '.git'));
+    return true;
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }

@@ -11,6 +11,7 @@ import { selectFiles, type ProjectFile } from './select-files.js';
 const maximumBytes = 2e9;
 const namedFiles = 5;
 const hashedAtOnce = 16;
+const maximumTarTime = (2 ** 31 - 1) * 1000;
 
 /** The project's code at one moment. */
 export interface Snapshot {
@@ -93,6 +94,11 @@ export async function packSnapshot(pack: Pack, snapshot: Snapshot, prefix: strin
   }
 }
 
+/** The nearest time that a tar can hold. */
+function storable(mtime: Date): Date {
+  return new Date(Math.min(Math.max(mtime.getTime(), 0), maximumTarTime));
+}
+
 async function packFile(
   pack: Pack,
   directory: string,
@@ -112,7 +118,7 @@ async function packFile(
       done(null, chunk);
     },
   });
-  const entry = pack.entry({ name, size: file.sizeBytes, mode, mtime: file.mtime });
+  const entry = pack.entry({ name, size: file.sizeBytes, mode, mtime: storable(file.mtime) });
   try {
     await pipeline(createReadStream(join(directory, file.path)), hashed, entry);
   } catch (error) {

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HpcrunError, isSystemError } from '../errors.js';
+import { HpcrunError } from '../errors.js';
 import type { Directories } from './directories.js';
 import { clusterSchema, userSchema, type Cluster } from './schema.js';
 import type { Project } from './project.js';
@@ -60,7 +59,7 @@ export async function resolveCluster(sources: ClusterSources): Promise<ResolvedC
   const only = configured.size === 1 ? [...configured.keys()][0] : undefined;
   const name =
     sources.flag ??
-    sources.env.HPCRUN_CLUSTER ??
+    (sources.env.HPCRUN_CLUSTER === '' ? undefined : sources.env.HPCRUN_CLUSTER) ??
     sources.project?.config.cluster ??
     user.cluster ??
     only ??
@@ -80,13 +79,9 @@ export async function resolveCluster(sources: ClusterSources): Promise<ResolvedC
 }
 
 async function loadSandbox({ directories, env }: ClusterSources): Promise<Cluster | undefined> {
-  try {
-    const text = await readFile(sandboxClusterFile(directories, resolveSandboxName(env)), 'utf8');
-    return clusterSchema.parse(JSON.parse(text));
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  const file = sandboxClusterFile(directories, resolveSandboxName(env));
+  // JSON is YAML, and what reads the one reports mistakes in it.
+  return await loadYamlFile(file, clusterSchema);
 }
 
 function withDefaults(name: string, cluster: Cluster, isSandbox: boolean): ResolvedCluster {

@@ -33,7 +33,9 @@ export type Resources = z.output<typeof resourcesSchema>;
 const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name');
 const variables = z.record(
   variableName,
-  z.union([z.string(), z.number(), z.boolean()]).transform((value) => String(value)),
+  z
+    .union([z.string(), z.number(), z.boolean()], { error: 'must be text, a number, true or false' })
+    .transform((value) => String(value)),
 );
 
 const bind = z.string().transform((text, context): Bind => {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
+import { isNode, LineCounter, parseDocument, visit, type Document } from 'yaml';
 import { z } from 'zod';
 import { HpcrunError, isSystemError } from '../errors.js';
 
@@ -32,6 +32,16 @@ export function parseYaml<T extends z.ZodType>(text: string, path: string, schem
     line: lineCounter.linePos(error.pos[0]).line,
     text: error.message,
   }));
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document)) return;
+      const line = lineCounter.linePos(alias.range?.[0] ?? 0).line;
+      syntax.push({
+        line,
+        text: `"*${alias.source}" is a reference in YAML, to nothing; text that begins with * needs quotes`,
+      });
+    },
+  });
   if (syntax.length > 0) throw invalid(path, syntax);
 
   const result = schema.safeParse(document.toJS() ?? {});
@@ -61,7 +71,8 @@ function describeIssue(
       text: `${[...path, key].join('.')}: unknown key${suggestion(key, keysAt(schema, path))}`,
     }));
   }
-  return [{ line: lineOf(document, lineCounter, path), text: `${path.join('.') || 'file'}: ${issue.message}` }];
+  const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+  return [{ line: lineOf(document, lineCounter, path), text: `${path.join('.') || 'file'}: ${message}` }];
 }
 
 /** The line of the deepest part of `path` that exists in the file; the key's own line where it has one. */

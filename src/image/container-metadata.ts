@@ -13,10 +13,7 @@ export function renderContainerMetadata(info: ImageInfo): TarEntry[] {
     mode,
     content: { type: 'file', bytes: Buffer.from(text, 'utf8') },
   });
-  const exports = info.environment.map((pair) => {
-    const equals = pair.indexOf('=');
-    return `export ${pair.slice(0, equals)}=${quote(pair.slice(equals + 1))}\n`;
-  });
+  const exports = splitEnvironment(info).shell.map(([name, value]) => `export ${name}=${quote(value)}\n`);
   const entrypoint = info.entrypoint.map(quote).join(' ');
   const command = info.command.map(quote).join(' ');
   return [
@@ -34,6 +31,21 @@ export function renderContainerMetadata(info: ImageInfo): TarEntry[] {
     ),
     file('.singularity.d/labels.json', 0o644, `${JSON.stringify(info.labels, Object.keys(info.labels).sort(), 2)}\n`),
   ];
+}
+
+/** ENV by whether a shell, and so Apptainer, can set it: names such as `my.var` only Docker can. */
+export function splitEnvironment({ environment }: Pick<ImageInfo, 'environment'>): {
+  shell: [name: string, value: string][];
+  dockerOnly: string[];
+} {
+  const shell: [string, string][] = [];
+  const dockerOnly: string[] = [];
+  for (const pair of environment) {
+    const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(pair);
+    if (match) shell.push([match[1] ?? '', match[2] ?? '']);
+    else dockerOnly.push(pair.replace(/=.*$/s, ''));
+  }
+  return { shell, dockerOnly };
 }
 
 // --nv and --rocm put the host's libraries here.

@@ -16,7 +16,7 @@ const maximumHeldBytes = 16 << 20;
 
 // Made by the engine for the container it was asked to create, or meant to be empty in an image.
 const dropped =
-  /^(?:\.dockerenv|run\/\.containerenv|(?:dev|proc|sys)\/.+|etc\/(?:hosts|hostname|resolv\.conf)|\.singularity\.d(?:\/.*)?)$/;
+  /^(?:\.dockerenv|run\/\.containerenv|(?:dev|proc|sys)\/.+|etc\/(?:hosts|hostname|resolv\.conf)|\.singularity\.d(?:\/.*)?)$/s;
 
 // Creating the stubs above touches these directories, so that their times tell when the export was made.
 const touchedByEngine = new Set(['', 'etc', 'dev', 'proc', 'sys', 'run', 'etc/mtab']);
@@ -134,8 +134,10 @@ class Rewriter {
     if (header.type === 'x' || header.type === 'L' || header.type === 'K') {
       this.holding = { type: header.type, size: header.size, from: this.held.length + 1 };
       this.bodyLeft = paddedBytes(header.size);
+      if (this.bodyLeft === 0) this.holding = undefined;
       return 'hold';
     }
+    if (header.type === 'S') throw malformed('it holds an old GNU sparse entry, which no engine writes');
     // Links and devices have no body, whatever their size field says.
     this.bodyLeft = /[123456]/.test(header.type) ? 0 : paddedBytes(this.overrides.size ?? header.size);
     if (header.type === 'g') return 'pass';
@@ -160,6 +162,7 @@ class Rewriter {
     if (type === 'L') this.overrides.path = body.toString('latin1').replace(/\0.*$/s, '');
     if (type !== 'x') return;
     const records = parsePaxRecords(body);
+    if (!records) throw malformed('an extended header is malformed');
     const path = records.get('path');
     const length = records.get('size');
     if (path !== undefined) this.overrides.path = path;

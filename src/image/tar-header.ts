@@ -87,7 +87,9 @@ export interface TarEntry {
 export function renderTarEntry({ path, mode, content }: TarEntry): Buffer {
   const header = Buffer.alloc(blockBytes);
   const bytes = content.type === 'file' ? content.bytes : Buffer.alloc(0);
-  if (header.write(content.type === 'directory' ? `${path}/` : path, 0, 101) > 100) throw new RangeError(path);
+  const name = Buffer.from(content.type === 'directory' ? `${path}/` : path, 'utf8');
+  if (name.length > 100) throw new RangeError(path);
+  name.copy(header);
   for (const field of [
     [108, 8],
     [116, 8],
@@ -102,15 +104,14 @@ export function renderTarEntry({ path, mode, content }: TarEntry): Buffer {
   return Buffer.concat([header, bytes, Buffer.alloc(paddedBytes(bytes.length) - bytes.length)]);
 }
 
-/** The records of a pax extended header, one character a byte. Throws RangeError if they are malformed. */
-export function parsePaxRecords(body: Buffer): Map<string, string> {
+/** The records of a pax extended header, one character a byte; undefined if they are malformed. */
+export function parsePaxRecords(body: Buffer): Map<string, string> | undefined {
   const records = new Map<string, string>();
   for (let offset = 0; offset < body.length && body[offset] !== 0;) {
     const space = body.indexOf(0x20, offset);
-    const length = Number(body.toString('latin1', offset, space));
-    if (space === -1 || !Number.isInteger(length) || length < 5 || offset + length > body.length) {
-      throw new RangeError('malformed pax header');
-    }
+    const digits = body.toString('latin1', offset, space);
+    const length = Number(digits);
+    if (space === -1 || !/^\d+$/.test(digits) || length < 5 || offset + length > body.length) return undefined;
     const record = body.toString('latin1', space + 1, offset + length - 1);
     const equals = record.indexOf('=');
     records.set(record.slice(0, equals), record.slice(equals + 1));

@@ -5,6 +5,7 @@ import { expandRemotePath, type ClusterFacts } from '../cluster/probe.js';
 import { takeSnapshot, type Snapshot } from '../cluster/snapshot.js';
 import { HpcrunError } from '../errors.js';
 import { resolveContainerCommand } from '../image/container-command.js';
+import { splitEnvironment } from '../image/container-metadata.js';
 import { convertImage } from '../image/convert.js';
 import { DockerEngine } from '../image/docker-engine.js';
 import type { ImageInfo } from '../image/engine.js';
@@ -171,6 +172,12 @@ function requireArchitecture(info: ImageInfo, facts: ClusterFacts, clusterName: 
 
 async function obtainSif(session: Session, info: ImageInfo): Promise<{ image: CachedImage; converted: boolean }> {
   const { compression } = session.cluster;
+  const { dockerOnly } = splitEnvironment(info);
+  if (dockerOnly.length > 0) {
+    session.progress.warn(
+      `The image's ENV ${dockerOnly.join(', ')} cannot be set by a shell and will be missing in the job.`,
+    );
+  }
   const cache = new SifCache(join(session.inputs.directories.cache, 'sif'));
   const cached = await cache.find(info.id, compression);
   if (cached) return { image: cached, converted: false };

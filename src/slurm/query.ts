@@ -37,7 +37,7 @@ unset SQUEUE_FORMAT SQUEUE_FORMAT2 SQUEUE_STATES SQUEUE_SORT SQUEUE_ARRAY SACCT_
 SLURM_TIME_FORMAT=%s; export SLURM_TIME_FORMAT
 squeue --me --states=all -h -r -o 'squeue|%i|%T|%r|%S|%M|%N|%k' </dev/null || echo 'failed|squeue'
 if [ -n "$jobs" ]; then
-  sacct -n -P -X -D -j "\${jobs#,}" -o JobIDRaw,State,ExitCode,Submit,Start,ElapsedRaw,NodeList,Reason </dev/null | sed 's/^/sacct|/'
+  sacct -n -P -X -D -j "\${jobs#,}" -o JobIDRaw,State,ExitCode,Submit,Start,ElapsedRaw,NodeList,Reason,Comment </dev/null | sed 's/^/sacct|/'
 fi
 exit 0
 `;
@@ -62,9 +62,9 @@ export interface QueryResult {
  */
 export function parseQuery(output: string): QueryResult {
   const receipts: Receipt[] = [];
-  const queued = new Map<string, JobState>();
+  const queued = new Map<string, { comment: string; state: JobState }>();
   const queuedByComment = new Map<string, string>();
-  const accounted = new Map<string, { submitTime: number; state: JobState }[]>();
+  const accounted = new Map<string, { submitTime: number; comment: string; state: JobState }[]>();
   let isComplete = true;
   for (const line of output.split('\n')) {
     const [source, ...fields] = line.split('|');
@@ -74,15 +74,16 @@ export function parseQuery(output: string): QueryResult {
         break;
       case 'squeue': {
         const [jobId = ''] = fields;
-        queued.set(jobId, parseQueued(fields));
-        queuedByComment.set(fields.slice(6).join('|'), jobId);
+        const comment = fields.slice(6).join('|');
+        queued.set(jobId, { comment, state: parseQueued(fields) });
+        queuedByComment.set(comment, jobId);
         break;
       }
       case 'sacct': {
         const [jobId = '', , , submit] = fields;
         accounted.set(jobId, [
           ...(accounted.get(jobId) ?? []),
-          { submitTime: Number(submit), state: parseAccounted(fields) },
+          { submitTime: Number(submit), comment: fields.slice(8).join('|'), state: parseAccounted(fields) },
         ]);
         break;
       }
@@ -98,13 +99,21 @@ export function parseQuery(output: string): QueryResult {
     const jobId = receipt.jobId ?? queuedByComment.get(jobComment(receipt.runId));
     // An id may have been given out again after the controller was set up anew: older jobs are somebody else's.
     const records = (jobId === undefined ? [] : (accounted.get(jobId) ?? [])).filter(
-      ({ submitTime }) => receipt.submitTime === undefined || submitTime >= receipt.submitTime - clockSkewSeconds,
+      ({ submitTime, comment }) =>
+        isOwn(comment, receipt.runId) &&
+        (receipt.submitTime === undefined || submitTime >= receipt.submitTime - clockSkewSeconds),
     );
     const live = jobId === undefined ? undefined : queued.get(jobId);
-    const state = combine(live, records.at(-1)?.state, receipt, jobId);
+    const own = live && isOwn(live.comment, receipt.runId) ? live.state : undefined;
+    const state = combine(own, records.at(-1)?.state, receipt, jobId);
     return { runId: receipt.runId, jobId, ...state };
   });
   return { runs, isComplete };
+}
+
+/** Whether a job is this run's, by its comment; where a site keeps no comments, it is taken to be. */
+function isOwn(comment: string, runId: string): boolean {
+  return parseWord(comment) === undefined || comment.includes(jobComment(runId));
 }
 
 function combine(
@@ -152,12 +161,15 @@ function parseQueued([, state = '', reason, start, elapsed = '', nodes]: string[
   };
 }
 
-function parseAccounted([, state = '', exitCode = '', , start, elapsed, nodes, ...reason]: string[]): JobState {
+function parseAccounted([, state = '', exitCode = '', , start, elapsed, nodes, reason]: string[]): JobState {
   const parsed = parseState(state);
+  const parsedCode = parseExitCode(exitCode);
+  // A job that was stopped from outside has 0:0 there, which is not its exit status.
+  const isTelling = parsedCode !== 0 || parsed === 'COMPLETED';
   return {
     state: parsed,
-    exitCode: isEnded(parsed) ? parseExitCode(exitCode) : undefined,
-    reason: parseWord(reason.join('|')),
+    exitCode: isEnded(parsed) && isTelling ? parsedCode : undefined,
+    reason: parseWord(reason),
     startTime: parseNumber(start),
     elapsedSeconds: parseNumber(elapsed),
     nodes: parseWord(nodes),

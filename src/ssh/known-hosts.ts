@@ -61,18 +61,17 @@ function appliesTo(entry: KnownHost, name: string): boolean {
 export type HostKeyVerdict = 'known' | 'unknown' | 'changed' | 'revoked';
 
 /**
- * Compares a server's key with the known ones. `changed`: another key of this type is stored for the host. A host that
- * is known by keys of other types only counts as unknown, as in OpenSSH.
+ * Compares a server's key with the known ones. `changed`: the host is known, by other keys; as in OpenSSH, a key of
+ * another type counts, because a server is asked for the known types first.
  */
 export function checkHostKey(entries: KnownHost[], host: string, port: number, key: Buffer): HostKeyVerdict {
   const name = knownHostName(host, port);
   const offered = key.toString('base64');
-  const type = hostKeyType(key);
   const applicable = entries.filter((entry) => appliesTo(entry, name));
   if (applicable.some((entry) => entry.marker === 'revoked' && entry.key === offered)) return 'revoked';
   const plain = applicable.filter((entry) => entry.marker === undefined);
   if (plain.some((entry) => entry.key === offered)) return 'known';
-  return plain.some((entry) => entry.keyType === type) ? 'changed' : 'unknown';
+  return plain.length > 0 ? 'changed' : 'unknown';
 }
 
 /** The key types stored for a host, so that the server is asked for a key that can be compared. */

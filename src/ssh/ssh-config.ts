@@ -134,7 +134,7 @@ function expandTokens(text: string, names: { host: string; port: number; user: s
 
 /** `[user@]host[:port]`, as in ProxyJump, with IPv6 addresses in brackets. */
 export function parseJump(text: string): HostOverrides {
-  const match = /^(?:ssh:\/\/)?(?:(.*)@)?(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text);
+  const match = /^(?:ssh:\/\/)?(?:(.+)@)?(?:\[([^\]@]+)\]|([^:@[\]]+))(?::(\d+))?$/.exec(text);
   const host = match?.[2] ?? match?.[3];
   if (!match || !host) {
     throw new HpcrunError('CONNECTION_FAILED', `ProxyJump "${text}" is not [user@]host[:port]`, {

@@ -14,9 +14,13 @@ export function splitRemotePath(path: string): string[] | undefined {
   return isPlain ? parts : undefined;
 }
 
-/** Whether a symlink at `path` (relative to the target directory) stays inside of that directory. */
+/**
+ * Whether a symlink at `path` (relative to the target directory) stays inside of that directory, also when its way leads
+ * through other such links: `..` may only stand at its beginning, where it is relative to a real directory.
+ */
 export function isLinkInside(path: string, linkTarget: string): boolean {
   if (linkTarget === '' || linkTarget.startsWith('/') || linkTarget.includes('\\')) return false;
+  if (/(?:^|\/)(?!\.\.?(?:\/|$))[^/]+\/(?:.*\/)?\.\.(?:\/|$)/s.test(linkTarget)) return false;
   const resolved = posix.normalize(posix.join(posix.dirname(path), linkTarget));
   return resolved !== '..' && !resolved.startsWith('../');
 }

@@ -196,6 +196,27 @@ describe('selectFiles in a git work tree', () => {
     ]);
   });
 
+  it('takes a directory that has become a file as what it is now', async () => {
+    const directory = await makeProject({ 'd/f': '', keep: '' }, true);
+    await rm(join(directory, 'd'), { recursive: true });
+    await writeFile(join(directory, 'd'), 'now a file');
+    expect(await selectFiles(directory)).toMatchObject([{ path: 'd', sizeBytes: 10 }, { path: 'keep' }]);
+  });
+
+  it('takes a submodule that was never fetched as the empty directory it is', async () => {
+    const library = await makeProject({ 'lib.py': '' }, true);
+    const origin = await makeProject({ 'a.py': '' }, true);
+    git(origin, 'submodule', '--quiet', 'add', library, 'sub');
+    git(origin, 'commit', '-q', '-m', 'Add sub');
+    const directory = join(await makeTemporaryDirectory(), 'clone');
+    git(origin, 'clone', '-q', origin, directory);
+    expect(await selectFiles(directory)).toMatchObject([
+      { path: '.gitmodules' },
+      { path: 'a.py' },
+      { type: 'directory', path: 'sub' },
+    ]);
+  });
+
   it('is about the project, not about the repository around it', async () => {
     const repository = await makeProject({ 'beside.py': '', 'project/a.py': '', '.gitignore': '*.log\n' }, true);
     await writeTree(repository, { 'project/x.log': '', 'project/new.py': '' });

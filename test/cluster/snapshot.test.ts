@@ -149,6 +149,14 @@ describe('packSnapshot', () => {
     expect(after.mode & 0o777).toBe(0o644);
   });
 
+  it('takes files from before 1970 and after 2038 along', async () => {
+    const directory = await makeProject();
+    execFileSync('touch', ['-d', '1969-07-20', join(directory, 'train.py')]);
+    expect((await lstat(join(await unpackedFrom(directory), 'train.py'))).mtimeMs).toBe(0);
+    await utimes(join(directory, 'train.py'), 2 ** 32, 2 ** 32);
+    expect((await lstat(join(await unpackedFrom(directory), 'train.py'))).mtimeMs).toBe((2 ** 31 - 1) * 1000);
+  });
+
   it.each<[string, (path: string) => Promise<void>]>([
     ['has grown', (path) => writeFile(path, 'print(1)\n# more\n')],
     ['has shrunk', (path) => writeFile(path, '')],

@@ -51,6 +51,11 @@ describe('parseYaml', () => {
     expect(await problemsOf(text)).toEqual([`hpcrun.yaml:1: ${expected}`]);
   });
 
+  it('explains text that YAML takes for a reference', async () => {
+    const [problem] = await problemsOf('resources:\n  memory: *.log\n');
+    expect(problem).toMatch(/^hpcrun\.yaml:2: "\*\.log" is a reference.* needs quotes$/);
+  });
+
   it('names the line of a nested key, not of its parent', async () => {
     expect(await problemsOf('resources:\n  time: 2h\n\n  # why\n  tme: 2h\n')).toEqual([
       'hpcrun.yaml:5: resources.tme: unknown key; did you mean "time"?',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { renderContainerMetadata } from '../../src/image/container-metadata.js';
+import { renderContainerMetadata, splitEnvironment } from '../../src/image/container-metadata.js';
 import type { ImageInfo } from '../../src/image/engine.js';
 import { quoteAll } from '../../src/ssh/quote.js';
 import { runShell } from '../support/shell.js';
@@ -40,6 +40,13 @@ describe('the environment of an image', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('leaves out names that no shell can set, and says which', () => {
+    const info = image({ environment: ['my.var=1', 'A=x', 'alone', '1B=2'] });
+    const { text } = fileOf(info, 'env/10-docker2singularity.sh');
+    expect(runShell('/bin/sh', `${text}\necho "$A"`)).toMatchObject({ stdout: 'x\n', stderr: '' });
+    expect(splitEnvironment(info).dockerOnly).toEqual(['my.var', 'alone', '1B']);
   });
 
   it('is exported, and a later value of a name wins', () => {

@@ -135,13 +135,16 @@ describe('parsePaxRecords', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.tuple(key, text), { selector: ([name]) => name, maxLength: 8 }), (records) => {
         const body = Buffer.from(records.map(([name, value]) => paxRecord(name, value)).join(''), 'latin1');
-        expect([...parsePaxRecords(body)]).toEqual(records);
-        expect([...parsePaxRecords(Buffer.concat([body, Buffer.alloc(50)]))]).toEqual(records);
+        expect([...(parsePaxRecords(body) ?? [])]).toEqual(records);
+        expect([...(parsePaxRecords(Buffer.concat([body, Buffer.alloc(50)])) ?? [])]).toEqual(records);
       }),
     );
   });
 
-  it.each(['x', '99 path=a\n', '5 =\n\nabc', '0 path=a\n', ' path=a\n', '-5 path=a\n'])('refuses %j', (body) => {
-    expect(() => parsePaxRecords(Buffer.from(body))).toThrow(RangeError);
-  });
+  it.each(['x', '99 path=a\n', '5 =\n\nabc', '0 path=a\n', ' path=a\n', '-5 path=a\n', '1e1 path=a\n'])(
+    'refuses %j',
+    (body) => {
+      expect(parsePaxRecords(Buffer.from(body))).toBeUndefined();
+    },
+  );
 });

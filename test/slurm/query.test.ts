@@ -66,6 +66,26 @@ describe('parseQuery', () => {
       { state: 'CANCELLED', exitCode: 143, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
     ],
     [
+      'a job whose id a live job of another run has by now',
+      [ended.replace('|7', '|0'), squeue('RUNNING', 'None', 'n1', jobComment(b))],
+      { state: 'COMPLETED', exitCode: 0 },
+    ],
+    [
+      'a job whose id an ended job of another run has by now',
+      [ended, `${sacct('COMPLETED', '0:0', 9000)}|${jobComment(b)}`],
+      { state: 'FAILED', exitCode: 7 },
+    ],
+    [
+      'a job with a comment that the site has added to',
+      [receipt, `${sacct('COMPLETED', '0:0')}|site note, ${jobComment(a)}`],
+      { state: 'COMPLETED', exitCode: 0, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
+    ],
+    [
+      'a job that its time limit ended, of which SLURM says 0:0',
+      [receipt, sacct('TIMEOUT', '0:0')],
+      { state: 'TIMEOUT', exitCode: undefined, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
+    ],
+    [
       'a requeued job that waits again',
       [receipt, squeue('PENDING', 'BeginTime'), sacct('REQUEUED', '0:0'), sacct('PENDING', '0:0', 1200)],
       { state: 'PENDING', reason: 'BeginTime', elapsedSeconds: 65, startTime: 1100 },

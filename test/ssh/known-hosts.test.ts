@@ -46,6 +46,8 @@ describe('checkHostKey', () => {
     [`[login.example.org]:2222 ${shown}`, 'login.example.org', 22, 'unknown'],
     [`login.example.org ${shown}`, 'login.example.org', 2222, 'unknown'],
     [`[login.example.org]:2222 ${otherShown}`, 'login.example.org', 2222, 'changed'],
+    // known by a key of another type only
+    [`login.example.org ssh-rsa ${shown.split(' ')[1] ?? ''}x`, 'login.example.org', 22, 'changed'],
     // wildcards and negation
     [`*.example.org ${shown}`, 'login.example.org', 22, 'known'],
     [`*.example.org ${shown}`, 'example.org', 22, 'unknown'],

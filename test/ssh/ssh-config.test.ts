@@ -61,7 +61,7 @@ describe('parseJump', () => {
     expect(parseJump(text)).toEqual({ user, host, port });
   });
 
-  it.each(['', ':22', 'gate:', 'gate:ssh', '::1', 'a:b:22'])('refuses %j', async (text) => {
+  it.each(['', 'ada@', 'ada@:22', '[]:22', ':22', 'gate:', 'gate:ssh', '::1', 'a:b:22'])('refuses %j', async (text) => {
     const error = await failureOf(() => parseJump(text));
     expect(error.code).toBe('CONNECTION_FAILED');
     expect(error.message).toContain(`"${text}"`);
