@@ -3,15 +3,15 @@ import { packageVersion } from '../package-directory.js';
 
 /** Runs one command line and returns the exit status. Commands are loaded when they are used, so that starting is quick. */
 export async function main(argv: string[]): Promise<number> {
-  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
-    process.stdout.write(`${packageVersion()}\n`);
-    return 0;
-  }
   // A reader that has gone away (`hpcrun status | head -1`) is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
     throw error;
   });
+  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
+    process.stdout.write(`${packageVersion()}\n`);
+    return 0;
+  }
   try {
     const { runProgram } = await import('./program.js');
     return await runProgram(argv);
