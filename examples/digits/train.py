@@ -23,7 +23,7 @@ def main():
     args = parser.parse_args()
 
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-    print(f"host {os.uname().nodename}, visible GPUs: {gpus}", flush=True)
+    print(f"host {os.uname().nodename}, CUDA_VISIBLE_DEVICES: {gpus}", flush=True)
 
     images, labels = load_digits(return_X_y=True)
     train_x, test_x, train_y, test_y = train_test_split(

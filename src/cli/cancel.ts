@@ -6,8 +6,8 @@ import { printJson, printLine } from './output.js';
 /** `hpcrun cancel`. */
 export async function cancelCommand(wanted: string[], options: CommonOptions): Promise<number> {
   const context = makeContext(options);
-  return await withSession(context, options, async (session) => {
-    const results = await cancelRuns(session, await findRuns(session, wanted));
+  return await withSession(context, options, async (session, project) => {
+    const results = await cancelRuns(session, await findRuns(session, wanted, project?.directory));
     for (const { run, cancelled } of results) {
       const { runId, name } = run.record;
       if (options.json)

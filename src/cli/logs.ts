@@ -10,8 +10,8 @@ export interface LogsOptions extends CommonOptions {
 /** `hpcrun logs`. The output is the job's own, byte for byte; with --json each piece is an object. */
 export async function logsCommand(wanted: string, options: LogsOptions): Promise<number> {
   const context = makeContext(options);
-  return await withSession(context, options, async (session) => {
-    const record = await findRun(session, wanted);
+  return await withSession(context, options, async (session, project) => {
+    const record = await findRun(session, wanted, project?.directory);
     const onOutput = (chunk: Buffer) => {
       if (options.json) printJson({ type: 'output', runId: record.runId, text: chunk.toString('utf8') });
       else process.stdout.write(chunk);

@@ -1,5 +1,6 @@
-import { HpcrunError, messageOf } from '../errors.js';
+import { HpcrunError, interrupted, messageOf } from '../errors.js';
 import { packageVersion } from '../package-directory.js';
+import { printable } from '../ssh/terminal-text.js';
 
 /** Runs one command line and returns the exit status. Commands are loaded when they are used, so that starting is quick. */
 export async function main(argv: string[]): Promise<number> {
@@ -16,14 +17,17 @@ export async function main(argv: string[]): Promise<number> {
     const { runProgram } = await import('./program.js');
     return await runProgram(argv);
   } catch (error) {
-    printError(error, argv.includes('--json'));
-    return error instanceof HpcrunError ? error.exitStatus : 1;
+    // Node's own waits end with an AbortError when the user interrupts.
+    const shown = error instanceof Error && error.name === 'AbortError' ? interrupted() : error;
+    printError(shown, argv.includes('--json'));
+    return shown instanceof HpcrunError ? shown.exitStatus : 1;
   }
 }
 
 function printError(error: unknown, asJson: boolean): void {
   if (error instanceof HpcrunError) {
-    const { code, message, hint } = error;
+    const { code, hint } = error;
+    const message = printable(error.message);
     if (asJson) printJsonError({ code, message, hint: hint ?? null });
     else process.stderr.write(`hpcrun: ${message}\n${hint === undefined ? '' : `  → ${hint}\n`}  [${code}]\n`);
     return;

@@ -8,7 +8,7 @@ export function printJson(object: { type: string } & Record<string, unknown>): v
 }
 
 export function printLine(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printable(text)}\n`);
 }
 
 /** A run as `--json` shows it; what is not known is null. */

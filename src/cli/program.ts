@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { HpcrunError } from '../errors.js';
 import { packageVersion } from '../package-directory.js';
+import { closest } from '../suggest.js';
 
 /** Parses the command line, runs its command, and returns the exit status. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -14,7 +15,10 @@ export async function runProgram(argv: string[]): Promise<number> {
     if (!(error instanceof CommanderError)) throw error;
     // --help and --version have been printed and are no errors.
     if (error.exitCode === 0) return 0;
-    const [message = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
+    const [message = '', ...rest] = error.message
+      .replace(/^error: /, '')
+      .replace(/\((Did you mean .*)\)/, '$1')
+      .split('\n');
     throw new HpcrunError('USAGE', message, {
       hint: rest.join(' ').trim() || 'hpcrun --help, or hpcrun COMMAND --help',
     });
@@ -40,6 +44,30 @@ function withExamples(command: Command, ...examples: [command: string, meaning: 
   return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
 }
 
+/** A command that only holds others: alone it shows what there is, as a mistake. */
+function helpOrUnknown(command: Command, setStatus: (status: number) => void): void {
+  command.allowExcessArguments().action(() => {
+    const [word] = command.args;
+    if (word === undefined) {
+      command.outputHelp({ error: true });
+      setStatus(2);
+      return;
+    }
+    const close = closest(
+      word,
+      command.commands.map((known) => known.name()),
+    );
+    const path = command.parent ? `${command.parent.name()} ${command.name()}` : command.name();
+    throw new HpcrunError(
+      'USAGE',
+      `unknown command "${word}"${close === undefined ? '' : `; did you mean "${close}"?`}`,
+      {
+        hint: `${path} --help`,
+      },
+    );
+  });
+}
+
 const runArgument = 'a run id or the beginning of one, a SLURM job id, a name, or @last';
 
 function defineProgram(argv: string[], setStatus: (status: number) => void): Command {
@@ -51,11 +79,7 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
-  // Without a command: what there is, as a mistake.
-  program.action(() => {
-    program.outputHelp({ error: true });
-    setStatus(2);
-  });
+  helpOrUnknown(program, setStatus);
   withExamples(
     program,
     ['hpcrun sandbox up', 'a real SLURM cluster in containers, to try things on'],
@@ -68,8 +92,8 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
     onCluster(program.command('submit'))
       .summary('build the image, send it and the project to the cluster, submit a job')
       .description(
-        'Builds the Dockerfile, converts the image to SIF, copies it and the project to the cluster and submits a job that runs\n' +
-          'SCRIPT in it. Nothing is done twice: what has not changed is used again. Options go before SCRIPT; what follows\n' +
+        'Builds the Dockerfile, converts the image to SIF, copies it and the project to the cluster and submits a job that runs ' +
+          'SCRIPT in it. Nothing is done twice: what has not changed is used again. Options go before SCRIPT; what follows ' +
           "it belongs to the script. Behind -- stands a command of the image's; with neither, the image's own runs.",
       )
       .argument('[script-or-command...]', 'SCRIPT [ARGS…], or -- COMMAND [ARGS…]')
@@ -135,7 +159,7 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
     onCluster(program.command('wait'))
       .summary('wait for a run to end and exit with its status')
       .description(
-        "Waits until a run has ended and exits with the job's own exit status; 124 for a time limit, 137 for too little\n" +
+        "Waits until a run has ended and exits with the job's own exit status; 124 for a time limit, 137 for too little " +
           'memory, 143 for a cancelled job.',
       )
       .argument('[run]', runArgument, '@last')
@@ -163,7 +187,7 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
     onCluster(program.command('pull-results'))
       .summary('bring back what a run wrote')
       .description(
-        'Copies here what a run created or changed in its project directory. Files that are here already are not copied again.\n' +
+        'Copies here what a run created or changed in its project directory. Files that are here already are not copied again. ' +
           'Nothing outside of the target directory is ever written, whatever the run left behind.',
       )
       .argument('[run]', runArgument, '@last')
@@ -184,13 +208,10 @@ function defineSandbox(sandbox: Command, setStatus: (status: number) => void): v
   sandbox
     .summary('a real SLURM cluster in containers on this machine')
     .description(
-      'A SLURM cluster with Apptainer in Docker containers: a login node and compute nodes with two GPU devices each.\nEverywhere a cluster is named, it is called "sandbox".',
+      'A SLURM cluster with Apptainer in Docker containers: a login node and compute nodes with two GPU devices each. Everywhere a cluster is named, it is called "sandbox".',
     )
     .helpCommand(false);
-  sandbox.action(() => {
-    sandbox.outputHelp({ error: true });
-    setStatus(2);
-  });
+  helpOrUnknown(sandbox, setStatus);
   withExamples(sandbox, ['hpcrun sandbox up', 'start it'], ['hpcrun sandbox down', 'remove it']);
   withExamples(
     sandbox

@@ -14,7 +14,7 @@ export interface PullOptions extends CommonOptions {
 export async function pullResultsCommand(wanted: string, options: PullOptions): Promise<number> {
   const context = makeContext(options);
   return await withSession(context, options, async (session, project) => {
-    const record = await findRun(session, wanted);
+    const record = await findRun(session, wanted, project?.directory);
     const { host, projectDirectory } = record.origin;
     const home = host === hostname() && existsSync(projectDirectory) ? projectDirectory : project?.directory;
     const directory =
@@ -24,8 +24,7 @@ export async function pullResultsCommand(wanted: string, options: PullOptions): 
     const { files, bytes, resultFiles, refused } = await pullResults(session, record, directory);
     if (options.json)
       printJson({ type: 'pulled', runId: record.runId, files, bytes, directory, refused: refused.length });
-    else if (resultFiles === 0) context.terminal.note(`Run ${record.runId} has not created or changed any file.`);
-    else printLine(shortPath(directory, context.cwd));
+    else if (resultFiles > 0) printLine(shortPath(directory, context.cwd));
     return 0;
   });
 }

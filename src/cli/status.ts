@@ -1,6 +1,6 @@
 import { HpcrunError } from '../errors.js';
 import { findRuns } from '../run/find-run.js';
-import { queryStatus } from '../run/status.js';
+import { queryRuns, queryStatus } from '../run/status.js';
 import { makeContext, withSession, type CommonOptions } from './context.js';
 import { printJson, printLine, renderRunTable, runObject } from './output.js';
 
@@ -14,12 +14,11 @@ export interface StatusOptions extends CommonOptions {
 export async function statusCommand(wanted: string[], options: StatusOptions): Promise<number> {
   const context = makeContext(options);
   const last = parseLast(options.last) ?? (options.json ? Infinity : tableRows);
-  return await withSession(context, options, async (session) => {
-    const records = wanted.length === 0 ? undefined : await findRuns(session, wanted);
-    const { runs } = await queryStatus(
-      session,
-      records?.map(({ runId }) => runId),
-    );
+  return await withSession(context, options, async (session, project) => {
+    const { runs } =
+      wanted.length === 0
+        ? await queryStatus(session)
+        : await queryRuns(session, await findRuns(session, wanted, project?.directory));
     const shown = runs.reverse().slice(0, last);
     if (options.json) for (const run of shown) printJson(runObject(run));
     else if (shown.length > 0) printLine(renderRunTable(shown));

@@ -29,6 +29,7 @@ export interface SubmitOptions extends CommonOptions {
 /** `hpcrun submit`. */
 export async function submitCommand(words: string[], isCommand: boolean, options: SubmitOptions): Promise<number> {
   const context = makeContext(options);
+  warnOfLateOptions(context, words, isCommand);
   const project = await requireProject(context.cwd);
   const plan = await planRun(
     project,
@@ -55,6 +56,16 @@ export async function submitCommand(words: string[], isCommand: boolean, options
     printSubmitted(context, submitted, options);
     return options.wait === true ? await attend(session, context, submitted, options) : 0;
   });
+}
+
+const ownOptions = ['--gpus', '--cpus', '--memory', '--partition', '--account', '--wait', '--dry-run', '--cluster'];
+
+/** The most common slip: options of hpcrun's behind the script, where they are the script's. */
+function warnOfLateOptions({ terminal }: Context, words: string[], isCommand: boolean): void {
+  const [script, ...args] = words;
+  const late = args.find((word) => ownOptions.includes(word.replace(/=.*/s, '')));
+  if (isCommand || script === undefined || late === undefined) return;
+  terminal.note(`${late} stands behind ${script} and goes to it; for hpcrun it has to stand before.`);
 }
 
 function parseName(name: string): string {
@@ -95,7 +106,8 @@ function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options:
   }
   terminal.note(`Run ${record.runId} is job ${jobId} on ${record.cluster}.`);
   if (options.wait) return;
-  printLine(record.runId);
+  // For scripts: RUN=$(hpcrun submit train.py). A person has just read it.
+  if (!process.stdout.isTTY) printLine(record.runId);
   terminal.note(
     '  hpcrun status         how it is doing\n  hpcrun logs -f        its output as it comes\n  hpcrun pull-results   what it wrote',
   );
@@ -104,18 +116,23 @@ function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options:
 /** The job's output on standard output, as `docker run` shows it; with --json the final state instead. */
 async function attend(
   session: Session,
-  { terminal }: Context,
+  context: Context,
   { record }: SubmittedRun,
   { json }: SubmitOptions,
 ): Promise<number> {
+  const { terminal } = context;
   const onChange = (run: Parameters<typeof describeRun>[0]) => {
     if (run.state === 'PENDING')
       terminal.note(`Waiting in the queue${run.reason === undefined ? '' : ` (${run.reason})`}.`);
   };
+  context.signal.addEventListener('abort', () => {
+    terminal.note(`The job goes on: hpcrun logs -f ${record.runId}, or hpcrun cancel ${record.runId}`);
+  });
   const run = json
     ? await waitForRun(session, record, onChange)
     : await followLog(session, record, (chunk) => void process.stdout.write(chunk), onChange);
   if (json) printJson(runObject(run));
   terminal.note(describeRun(run));
+  if (!json) terminal.note(`  hpcrun pull-results ${record.runId}`);
   return exitStatusOf(run);
 }

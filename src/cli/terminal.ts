@@ -5,6 +5,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { HpcrunError, interrupted } from '../errors.js';
 import { formatDuration, type Progress, type Step } from '../progress.js';
 import { noPrompter, type Prompter } from '../ssh/prompter.js';
+import { printable } from '../ssh/terminal-text.js';
 
 /** Progress and questions on stderr: a spinner and prompts in a terminal, plain lines elsewhere. */
 export class Terminal implements Progress {
@@ -16,7 +17,13 @@ export class Terminal implements Progress {
     private readonly options: { quiet: boolean; input: boolean; env: NodeJS.ProcessEnv; signal: AbortSignal },
   ) {
     const { env } = options;
-    this.isInteractive = process.stderr.isTTY && env.TERM !== 'dumb' && env.CI === undefined && !options.quiet;
+    // A terminal without a width, as some tools make them, cannot be drawn on.
+    this.isInteractive =
+      process.stderr.isTTY &&
+      process.stderr.columns > 0 &&
+      env.TERM !== 'dumb' &&
+      env.CI === undefined &&
+      !options.quiet;
     const canAsk = options.input && process.stdin.isTTY && process.stderr.isTTY;
     this.prompter = canAsk ? { ask: this.ask, tell: this.tell } : noPrompter;
   }
@@ -88,7 +95,8 @@ export class Terminal implements Progress {
 
   private print(text: string): void {
     this.spinner?.stop();
-    process.stderr.write(`${text}\n`);
+    // Much of it comes from the cluster, which has no say in what the terminal does.
+    process.stderr.write(`${printable(text)}\n`);
     this.spinner?.start();
   }
 

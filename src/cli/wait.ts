@@ -6,8 +6,8 @@ import { describeRun, printJson, runObject } from './output.js';
 /** `hpcrun wait`. */
 export async function waitCommand(wanted: string, options: CommonOptions): Promise<number> {
   const context = makeContext(options);
-  return await withSession(context, options, async (session) => {
-    const record = await findRun(session, wanted);
+  return await withSession(context, options, async (session, project) => {
+    const record = await findRun(session, wanted, project?.directory);
     const run = await waitForRun(session, record, (change) => {
       context.terminal.note(describeRun(change));
     });

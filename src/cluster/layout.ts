@@ -33,19 +33,6 @@ export class RemoteLayout {
 export class RunLayout {
   constructor(readonly directory: string) {}
 
-  get record(): string {
-    return `${this.directory}/run.json`;
-  }
-
-  get script(): string {
-    return `${this.directory}/job.sbatch`;
-  }
-
-  /** 0600: secrets and variables of the job. */
-  get environment(): string {
-    return `${this.directory}/env`;
-  }
-
   /** The run's own writable copy of the project. */
   get work(): string {
     return `${this.directory}/work`;
@@ -57,11 +44,6 @@ export class RunLayout {
 
   get state(): string {
     return `${this.directory}/state`;
-  }
-
-  /** What sbatch answered, written by the shell that called it. */
-  get receipt(): string {
-    return `${this.state}/receipt`;
   }
 
   /** The job's exit status, written by the job itself. */

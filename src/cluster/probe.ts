@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { ResolvedCluster } from '../config/cluster.js';
-import { HpcrunError, isSystemError } from '../errors.js';
+import { HpcrunError, isMissing } from '../errors.js';
+import { writeAtomically } from '../local-file.js';
 import type { Connection } from '../ssh/connection.js';
 import { runRemote } from '../ssh/remote-script.js';
+import { printable } from '../ssh/terminal-text.js';
 
 const validForMs = 24 * 60 * 60 * 1000;
 
@@ -42,22 +44,24 @@ const goArchitectures: Record<string, string> = {
 export async function learnCluster(
   cluster: ResolvedCluster,
   paths: string[],
-  stateDirectory: string,
   connect: () => Promise<Connection>,
   signal: AbortSignal,
 ): Promise<ClusterFacts> {
   const names = variableNames([cluster.root, ...paths]);
+  const { host, port, user, root } = cluster;
   const question = createHash('sha256')
-    .update(JSON.stringify([cluster.host, cluster.port, cluster.user, cluster.root, names]))
+    .update(JSON.stringify([host, port, user, root]))
     .digest('hex');
-  const file = join(stateDirectory, 'clusters', `${cluster.name}.json`);
+  const file = join(cluster.stateDirectory, 'facts.json');
   const cached = await loadCached(file);
-  if (cached?.question === question && Date.now() - cached.askedAt < validForMs) return cached.facts;
+  const isFresh = cached?.question === question && Date.now() - cached.askedAt < validForMs;
+  const known = isFresh ? cached.facts.variables : {};
+  if (isFresh && names.every((name) => name in known)) return cached.facts;
 
-  const facts = await probe(await connect(), cluster, names, signal);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeFile(`${file}.part`, JSON.stringify({ question, askedAt: Date.now(), facts }), { mode: 0o600 });
-  await rename(`${file}.part`, file);
+  // What earlier commands wanted to know is asked again, so that different commands do not undo each other's answers.
+  const all = [...new Set([...names, ...Object.keys(known)])];
+  const facts = await probe(await connect(), cluster, all, signal);
+  await writeAtomically(file, JSON.stringify({ question, askedAt: Date.now(), facts }));
   return facts;
 }
 
@@ -65,7 +69,7 @@ async function loadCached(file: string): Promise<z.output<typeof cacheSchema> | 
   try {
     return cacheSchema.safeParse(JSON.parse(await readFile(file, 'utf8'))).data;
   } catch (error) {
-    if (isSystemError(error, 'ENOENT') || error instanceof SyntaxError) return undefined;
+    if (isMissing(error) || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }
@@ -87,7 +91,7 @@ async function probe(
   if (!/[\s,:"'\\#]/.test(root)) return { ...facts, root };
   throw new HpcrunError(
     'CONFIG_INVALID',
-    `the root "${root}" of ${cluster.name} holds a blank, a quote or one of , : # \\`,
+    `the root "${printable(root)}" of ${cluster.name} holds a blank, a quote or one of , : # \\`,
     {
       hint: `Set another "root:" for ${cluster.name} in its configuration.`,
     },

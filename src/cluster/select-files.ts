@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import ignore, { type Ignore } from 'ignore';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { dirname, join, posix, resolve, sep } from 'node:path';
-import { HpcrunError, isMissing } from '../errors.js';
+import { HpcrunError, isMissing, isSystemError, messageOf } from '../errors.js';
 
 export const ignoreFileName = '.hpcrunignore';
 export const resultsDirectoryName = 'hpcrun-results';
@@ -26,7 +26,7 @@ export async function selectFiles(projectDirectory: string): Promise<ProjectFile
   const filter = ignore({ ignorecase: false })
     .add(alwaysIgnored)
     .add(await readIgnoreFile(projectDirectory));
-  const paths = (await listWithGit(projectDirectory, '')) ?? (await walk(projectDirectory, '', filter));
+  const paths = (await listWithGit(projectDirectory, '')) ?? (await reading(walk(projectDirectory, '', filter)));
   const files: ProjectFile[] = [];
   const problems: string[] = [];
   for (const path of new Set(paths)) {
@@ -141,4 +141,17 @@ function decodeName(name: Buffer): string {
   throw new HpcrunError('CODE_UNSENDABLE', `the file name ${JSON.stringify(name.toString('latin1'))} is not UTF-8`, {
     hint: 'Rename the file.',
   });
+}
+
+/** Awaits what reads the project; a file that cannot be read is the user's to mend. */
+export async function reading<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isMissing(error) && !isSystemError(error, 'EACCES') && !isSystemError(error, 'EPERM')) throw error;
+    throw new HpcrunError('CODE_UNSENDABLE', `a file of the project cannot be read: ${messageOf(error)}`, {
+      hint: `Mend its permissions, or name it in ${ignoreFileName} if the job does not need it.`,
+      cause: error,
+    });
+  }
 }

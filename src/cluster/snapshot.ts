@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Pack } from 'tar-stream';
 import { HpcrunError } from '../errors.js';
 import { formatBytes } from '../progress.js';
-import { selectFiles, type ProjectFile } from './select-files.js';
+import { reading, selectFiles, type ProjectFile } from './select-files.js';
 
 const maximumBytes = 2e9;
 const namedFiles = 5;
@@ -45,7 +45,7 @@ async function digest(directory: string, file: ProjectFile): Promise<string> {
   switch (file.type) {
     case 'file': {
       const hash = createHash('sha256');
-      await pipeline(createReadStream(join(directory, file.path)), hash);
+      await reading(pipeline(createReadStream(join(directory, file.path)), hash));
       return hash.digest('hex');
     }
     case 'symlink':

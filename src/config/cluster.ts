@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HpcrunError } from '../errors.js';
 import type { Directories } from './directories.js';
 import { clusterSchema, userSchema, type Cluster } from './schema.js';
@@ -16,6 +16,8 @@ export interface ResolvedCluster extends Cluster {
   compression: 'gzip' | 'zstd';
   /** Shortest time between two questions to SLURM, in seconds. */
   pollSeconds: number;
+  /** Where this machine keeps what it knows of the cluster: facts and the records of runs. */
+  stateDirectory: string;
   /** The cluster in containers on this machine: its login never depends on the user's own SSH configuration. */
   isSandbox: boolean;
 }
@@ -67,9 +69,9 @@ export async function resolveCluster(sources: ClusterSources): Promise<ResolvedC
   if (name === undefined) throw noCluster([...configured.keys()], userFile);
 
   const own = configured.get(name);
-  if (own) return withDefaults(name, own, false);
+  if (own) return withDefaults(name, own, join(sources.directories.state, 'clusters', name), false);
   if (name === sandboxClusterName) {
-    if (sandbox) return withDefaults(name, sandbox, true);
+    if (sandbox) return withDefaults(name, sandbox, dirname(sandboxFile(sources)), true);
     throw new HpcrunError('CLUSTER_UNKNOWN', 'the sandbox cluster is not running', { hint: 'hpcrun sandbox up' });
   }
   const known = [...configured.keys(), sandboxClusterName].join(', ');
@@ -78,16 +80,21 @@ export async function resolveCluster(sources: ClusterSources): Promise<ResolvedC
   });
 }
 
+function sandboxFile({ directories, env }: Pick<ClusterSources, 'directories' | 'env'>): string {
+  return sandboxClusterFile(directories, resolveSandboxName(env));
+}
+
 async function loadSandbox({ directories, env }: ClusterSources): Promise<Cluster | undefined> {
-  const file = sandboxClusterFile(directories, resolveSandboxName(env));
+  const file = sandboxFile({ directories, env });
   // JSON is YAML, and what reads the one reports mistakes in it.
   return await loadYamlFile(file, clusterSchema);
 }
 
-function withDefaults(name: string, cluster: Cluster, isSandbox: boolean): ResolvedCluster {
+function withDefaults(name: string, cluster: Cluster, stateDirectory: string, isSandbox: boolean): ResolvedCluster {
   return {
     ...cluster,
     name,
+    stateDirectory,
     isSandbox,
     host: cluster.host ?? name,
     root: cluster.root ?? '~/hpcrun',

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { HpcrunError } from '../errors.js';
 import { projectSchema, type ProjectConfig } from './schema.js';
@@ -33,9 +34,15 @@ export async function requireProject(cwd: string): Promise<Project> {
   });
 }
 
+/**
+ * Searches upwards, no further than the git repository `start` is in. The home directory and the root are projects only
+ * for whoever calls hpcrun right there: a stray Dockerfile must not send somebody's keys to a cluster.
+ */
 function nearest(start: string, fileName: string): string | undefined {
   for (let directory = start; ; directory = dirname(directory)) {
-    if (existsSync(join(directory, fileName))) return directory;
-    if (dirname(directory) === directory) return undefined;
+    const isTopmost = dirname(directory) === directory;
+    const isPrivate = directory !== start && (isTopmost || directory === homedir());
+    if (!isPrivate && existsSync(join(directory, fileName))) return directory;
+    if (isTopmost || isPrivate || existsSync(join(directory, '.git'))) return undefined;
   }
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isNode, LineCounter, parseDocument, visit, type Document } from 'yaml';
 import { z } from 'zod';
 import { HpcrunError, isSystemError } from '../errors.js';
+import { closest } from '../suggest.js';
 
 /** A problem in a YAML file, with where it is. */
 interface Problem {
@@ -103,23 +104,7 @@ function keysAt(schema: z.ZodType, path: (string | number)[]): string[] {
 }
 
 function suggestion(key: string, known: string[]): string {
-  const close = known
-    .map((candidate) => ({ candidate, distance: editDistance(key.toLowerCase(), candidate.toLowerCase()) }))
-    .filter(({ distance }) => distance <= 2)
-    .sort((a, b) => a.distance - b.distance)[0];
-  if (close) return `; did you mean "${close.candidate}"?`;
+  const close = closest(key, known);
+  if (close !== undefined) return `; did you mean "${close}"?`;
   return known.length > 0 ? `; allowed are ${known.join(', ')}` : '';
-}
-
-/** Levenshtein distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, letter] of Array.from(a).entries()) {
-    const next = [i + 1];
-    for (const [j, other] of Array.from(b).entries()) {
-      next.push(Math.min((row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1, (row[j] ?? 0) + (letter === other ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

@@ -137,8 +137,8 @@ async function digest(path: string, signal: AbortSignal): Promise<ConvertedImage
   return { sha256: hash.digest('hex'), sizeBytes };
 }
 
-// Reading a tar from standard input came with squashfs-tools 4.5.
-async function requireMksquashfs(signal: AbortSignal): Promise<void> {
+/** Throws MKSQUASHFS_MISSING unless there is one that reads a tar from standard input: squashfs-tools 4.5. */
+export async function requireMksquashfs(signal: AbortSignal): Promise<void> {
   const hint =
     'Install squashfs-tools 4.5 or newer: "apt-get install squashfs-tools", "dnf install squashfs-tools" or "brew install squashfs".';
   const result = await execa('mksquashfs', ['-version'], { reject: false, stdin: 'ignore', cancelSignal: signal });

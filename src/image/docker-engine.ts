@@ -1,4 +1,7 @@
 import { execa } from 'execa';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { HpcrunError, throwIfInterrupted } from '../errors.js';
@@ -31,8 +34,22 @@ export class DockerEngine implements ContainerEngine {
   readonly name = 'docker';
 
   async build(request: BuildRequest, options: EngineOptions): Promise<string> {
+    const directory = await mkdtemp(join(tmpdir(), 'hpcrun-build-'));
+    try {
+      return await this.buildWith(request, join(directory, 'id'), options);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+
+  /** The id comes through a file: the tag may by now be that of another build of the same project. */
+  private async buildWith(request: BuildRequest, idFile: string, options: EngineOptions): Promise<string> {
     const args = [
       'build',
+      // Of a build that fails, the legacy builder would leave a container behind.
+      '--force-rm',
+      '--iidfile',
+      idFile,
       '--tag',
       request.tag,
       '--file',
@@ -59,9 +76,7 @@ export class DockerEngine implements ContainerEngine {
     throwIfInterrupted(options.signal);
     if (result.code === 'ENOENT') throw engineMissing();
     if (result.exitCode !== 0) throw buildFailed(request, tail);
-    const info = await this.inspect(request.tag, options);
-    if (!info) throw buildFailed(request, [...tail, `the build ended without an image named ${request.tag}`]);
-    return info.id;
+    return (await readFile(idFile, 'utf8')).trim();
   }
 
   async inspect(image: string, options: EngineOptions): Promise<ImageInfo | undefined> {
@@ -98,9 +113,15 @@ export class DockerEngine implements ContainerEngine {
         cancelSignal: options.signal,
       },
     );
+    const container = created.stdout.trim();
+    const dispose = async () => {
+      if (container === '') return;
+      const removed = await quietly('docker', ['rm', '--force', '--volumes', container]);
+      if (removed.exitCode !== 0) throw engineFailed(removed.stderr);
+    };
+    if (options.signal.aborted) await dispose();
     throwIfInterrupted(options.signal);
     if (created.exitCode !== 0) throw engineFailed(created.stderr);
-    const container = created.stdout.trim();
     const child = quietly('docker', ['export', container], {
       buffer: { stdout: false, stderr: true },
       cancelSignal: options.signal,
@@ -115,8 +136,7 @@ export class DockerEngine implements ContainerEngine {
       completed,
       dispose: async () => {
         child.kill();
-        const removed = await quietly('docker', ['rm', '--force', '--volumes', container]);
-        if (removed.exitCode !== 0) throw engineFailed(removed.stderr);
+        await dispose();
       },
     };
   }
@@ -158,7 +178,8 @@ function engineFailed(stderr: string): HpcrunError {
 }
 
 function buildFailed(request: BuildRequest, tail: string[]): HpcrunError {
-  const output = tail.join('\n');
+  // The first lines are Docker's advertisement for its newer builder.
+  const output = tail.join('\n').replace(/^DEPRECATED: The legacy builder[\s\S]*?\n\n/, '');
   if (/cannot connect to the docker daemon|is the docker daemon running/i.test(output)) return engineFailed(output);
   const noRegistry = /(no such host|i\/o timeout|failed to resolve|connection refused).*|pull access denied/i.test(
     output,

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isSystemError } from '../errors.js';
+import { isMissing } from '../errors.js';
+import { writeAtomically } from '../local-file.js';
 import { recipeVersion, type Compression, type ConvertedImage } from './convert.js';
 
 const entrySchema = z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), sizeBytes: z.int() });
@@ -31,8 +32,7 @@ export class SifCache {
       const { size } = await stat(path);
       return size === entry.sizeBytes ? { ...entry, path } : undefined;
     } catch (error) {
-      if (isSystemError(error, 'ENOENT') || error instanceof SyntaxError || error instanceof z.ZodError)
-        return undefined;
+      if (isMissing(error) || error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
       throw error;
     }
   }
@@ -53,9 +53,8 @@ export class SifCache {
   ): Promise<CachedImage> {
     const path = this.imagePath(image.sha256);
     await rename(temporary, path);
-    const entry = this.entryPath(imageId, compression);
-    await writeFile(`${entry}.part`, JSON.stringify({ sha256: image.sha256, sizeBytes: image.sizeBytes }));
-    await rename(`${entry}.part`, entry);
+    const entry = { sha256: image.sha256, sizeBytes: image.sizeBytes };
+    await writeAtomically(this.entryPath(imageId, compression), JSON.stringify(entry));
     return { ...image, path };
   }
 
@@ -72,8 +71,17 @@ export class SifCache {
     for (const name of await readdir(this.directory)) {
       if (!name.endsWith('.part')) continue;
       const path = join(this.directory, name);
-      const { mtimeMs } = await stat(path);
-      if (Date.now() - mtimeMs > abandonedAfterMs) await rm(path, { force: true });
+      if (Date.now() - (await mtimeOf(path)) > abandonedAfterMs) await rm(path, { force: true });
     }
+  }
+}
+
+/** Now, for a file that another process has just finished or removed. */
+async function mtimeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (isMissing(error)) return Date.now();
+    throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { HpcrunError } from '../errors.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
@@ -7,11 +8,26 @@ export const lastRun = '@last';
 
 /**
  * The run a user means by a run id, a unique beginning of one, a SLURM job id, a name (the latest run of that name) or
- * `@last`. Looks at this machine's records first, then on the cluster. Throws RUN_NOT_FOUND or RUN_AMBIGUOUS.
+ * `@last`: the last run of the project one is in, of all where one is in none. Looks at this machine's records first,
+ * then on the cluster. Throws RUN_NOT_FOUND or RUN_AMBIGUOUS.
  */
-export async function findRun(session: Session, wanted: string): Promise<RunRecord> {
-  const local = pickRun(await session.records.list(), wanted);
-  if (local) return local;
+export async function findRun(session: Session, wanted: string, projectDirectory?: string): Promise<RunRecord> {
+  const local = await session.records.list();
+  if (wanted === lastRun && projectDirectory !== undefined) {
+    const own = local.findLast(
+      ({ origin }) => origin.projectDirectory === projectDirectory && origin.host === hostname(),
+    );
+    if (own) return own;
+    throw new HpcrunError(
+      'RUN_NOT_FOUND',
+      `this project has no runs on ${session.cluster.name} yet: ${projectDirectory}`,
+      {
+        hint: 'hpcrun submit train.py, or name a run of another project: "hpcrun status" lists them.',
+      },
+    );
+  }
+  const known = pickRun(local, wanted);
+  if (known) return known;
   const { runs } = await queryStatus(session);
   const remote = pickRun(
     runs.map(({ record }) => record),
@@ -27,10 +43,10 @@ export async function findRun(session: Session, wanted: string): Promise<RunReco
   });
 }
 
-/** Several runs, or the last one if none is named. */
-export async function findRuns(session: Session, wanted: string[]): Promise<RunRecord[]> {
+/** Several runs, in the order they were named. */
+export async function findRuns(session: Session, wanted: string[], projectDirectory?: string): Promise<RunRecord[]> {
   const records: RunRecord[] = [];
-  for (const name of wanted.length === 0 ? [lastRun] : wanted) records.push(await findRun(session, name));
+  for (const name of wanted) records.push(await findRun(session, name, projectDirectory));
   return records;
 }
 

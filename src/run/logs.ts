@@ -1,5 +1,5 @@
 import { RemoteLayout } from '../cluster/layout.js';
-import { HpcrunError } from '../errors.js';
+import { isEnded } from '../slurm/states.js';
 import { quote } from '../ssh/quote.js';
 import { remoteFailure, runRemote, scriptPrelude } from '../ssh/remote-script.js';
 import type { RunRecord } from './record.js';
@@ -7,10 +7,13 @@ import type { Session } from './session.js';
 import { queryRun, type RunStatus } from './status.js';
 import { waitForRun } from './wait.js';
 import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const lagMs = 30_000;
 
 type Output = (chunk: Buffer) => void | Promise<void>;
 
-/** Writes a run's output so far. Throws RUN_NOT_FOUND if there is none because the job has not begun. */
+/** Writes a run's output so far; says why if there is none. */
 export async function printLog(session: Session, record: RunRecord, onOutput: Output): Promise<void> {
   const { log } = new RemoteLayout(record.root).run(record.runId);
   const connection = await session.connect();
@@ -19,9 +22,11 @@ export async function printLog(session: Session, record: RunRecord, onOutput: Ou
   if (result.exitCode === 0) return;
   if (result.exitCode !== 4) throw remoteFailure(connection, 'reading the log', result);
   const { run } = await queryRun(session, record);
-  throw new HpcrunError('RUN_NOT_FOUND', `run ${record.runId} has written nothing yet; it is ${describeState(run)}`, {
-    hint: `Follow it from its start with: hpcrun logs -f ${record.runId}`,
-  });
+  session.progress.note(
+    isEnded(run.state)
+      ? `Run ${record.runId} ended before it wrote anything: ${describeState(run)}.`
+      : `Run ${record.runId} has written nothing yet; it is ${describeState(run)}. Follow it from its start: hpcrun logs -f ${record.runId}`,
+  );
 }
 
 function describeState(run: RunStatus): string {
@@ -61,7 +66,15 @@ export async function followLog(
       };
       wake();
     });
-    await Promise.race([caughtUp, failOf(tail)]);
+    // A log on a slow file system may lag behind; one that never comes must not hold the user.
+    const patience = new AbortController();
+    const tooLate = sleep(lagMs, 'too late', { signal: patience.signal });
+    const outcome = await Promise.race([caughtUp, failOf(tail), tooLate]).finally(() => {
+      patience.abort();
+    });
+    if (outcome === 'too late') {
+      session.progress.warn(`The end of the output has not come within ${lagMs / 1000} s: hpcrun logs ${record.runId}`);
+    }
     return run;
   } finally {
     held.end();

@@ -4,7 +4,7 @@ import { isAbsolute, posix, relative, resolve, sep } from 'node:path';
 import type { Bind } from '../config/bind.js';
 import type { Project } from '../config/project.js';
 import type { Resources } from '../config/schema.js';
-import { HpcrunError, isSystemError } from '../errors.js';
+import { HpcrunError, isMissing } from '../errors.js';
 import type { BuildRequest } from '../image/engine.js';
 import type { RequestedCommand } from '../image/container-command.js';
 
@@ -115,7 +115,7 @@ async function statOf(path: string) {
   try {
     return await stat(path);
   } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

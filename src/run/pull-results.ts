@@ -8,7 +8,7 @@ import { formatBytes, withStep } from '../progress.js';
 import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
-import { pullFiles, selectNew, type PullResult, type RemoteFile } from '../transfer/pull-files.js';
+import { fromMount, pullFiles, selectNew, type PullResult, type RemoteFile } from '../transfer/pull-files.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
 
@@ -31,6 +31,10 @@ export async function pullResults(session: Session, record: RunRecord, directory
   const results = await listResults(session, record);
   const wanted = await selectNew(results, directory);
   const total = wanted.reduce((sum, file) => sum + file.sizeBytes, 0);
+  if (results.length === 0) {
+    session.progress.note(`Run ${record.runId} has not created or changed any file so far.`);
+    return { files: 0, bytes: 0, refused: [], record, directory, resultFiles: 0 };
+  }
   await hideFromGit(directory);
   const connection = await session.connect();
   const pulled = await withStep(
@@ -38,6 +42,7 @@ export async function pullResults(session: Session, record: RunRecord, directory
     `Pulling the results of ${record.runId}`,
     (step) =>
       pullFiles(connection, run.work, wanted, directory, {
+        mount: record.mount,
         signal: session.signal,
         onProgress: (bytes) => {
           step.update(`${formatBytes(bytes)} of ${formatBytes(total)}`);
@@ -74,7 +79,7 @@ async function listResults(session: Session, record: RunRecord): Promise<RemoteF
     renderListing(run.work, layout.snapshot(record.code.treeHash), run.baseline),
     { signal: session.signal, expected: [4], timeoutMs: 600_000 },
   );
-  const listing = parseListing(stdout);
+  const listing = parseListing(stdout, record.mount);
   if (!listing.isComplete) {
     throw new HpcrunError('RUN_NOT_FOUND', `run ${record.runId} is not on ${session.cluster.name} any more`, {
       hint: 'hpcrun status',
@@ -89,25 +94,35 @@ async function listResults(session: Session, record: RunRecord): Promise<RemoteF
 function renderListing(work: string, snapshot: string, baseline: string): string {
   return `cd ${quote(snapshot)} 2>/dev/null && find . ! -type d -printf 'p%P\\0'
 cd ${quote(work)} 2>/dev/null || exit 4
-find . \\( -type f -o -type l \\) \\( -cnewer ${quote(baseline)} -printf 'n%y %s %T@ %P\\0' -o -printf 'o%y %s %T@ %P\\0' \\)
+find . \\( -type f -o -type l \\) \\( -cnewer ${quote(baseline)} -printf 'n%y %s %T@ %P\\0%l\\0' -o -printf 'o%y %s %T@ %P\\0%l\\0' \\)
 printf 'end\\0'
 `;
 }
 
 /** Pure: the listing's output to files. */
-export function parseListing(output: Buffer): { files: RemoteFile[]; isComplete: boolean } {
+export function parseListing(output: Buffer, mount: string): { files: RemoteFile[]; isComplete: boolean } {
   const project = new Set<string>();
   const files: RemoteFile[] = [];
-  const fields = output.toString('utf8').split('\0');
+  // What stands behind the last NUL has broken off.
+  const fields = output.toString('utf8').split('\0').slice(0, -1).values();
+  let isComplete = false;
   for (const field of fields) {
-    if (field.startsWith('p')) project.add(field.slice(1));
+    if (field === 'end') isComplete = true;
+    else if (field.startsWith('p')) project.add(field.slice(1));
     const match = /^([no])([fl]) (\d+) (-?[\d.]+) (.+)$/s.exec(field);
     if (!match) continue;
     const [, age, type, size, mtime, path = ''] = match;
+    const linkTarget = fromMount(path, fields.next().value ?? '', mount);
     if (age === 'o' && project.has(path)) continue;
-    files.push({ path, type: type === 'l' ? 'symlink' : 'file', sizeBytes: Number(size), mtime: Number(mtime) });
+    files.push({
+      path,
+      type: type === 'l' ? 'symlink' : 'file',
+      sizeBytes: Number(size),
+      mtime: Number(mtime),
+      linkTarget,
+    });
   }
-  return { files, isComplete: fields.at(-2) === 'end' };
+  return { files, isComplete };
 }
 
 /** A directory as a person would write it from here. */

@@ -1,7 +1,8 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isSystemError } from '../errors.js';
+import { isMissing } from '../errors.js';
+import { writeAtomically } from '../local-file.js';
 import { isRunId } from './run-id.js';
 
 const recordSchema = z.object({
@@ -57,15 +58,19 @@ export function renderRecord(record: RunRecord): string {
 export class RecordStore {
   private readonly directory: string;
 
-  constructor(stateDirectory: string, cluster: string) {
-    this.directory = join(stateDirectory, 'runs', cluster);
+  /**
+   * @param stateDirectory where this machine keeps what it knows of the cluster
+   * @param onUnreadable told of records that another version, or a crash, has left unreadable; they are passed over
+   */
+  constructor(
+    stateDirectory: string,
+    private readonly onUnreadable: (path: string, error: unknown) => void,
+  ) {
+    this.directory = join(stateDirectory, 'runs');
   }
 
   async save(record: RunRecord): Promise<void> {
-    await mkdir(this.directory, { recursive: true, mode: 0o700 });
-    const path = this.path(record.runId);
-    await writeFile(`${path}.part`, renderRecord(record), { mode: 0o600 });
-    await rename(`${path}.part`, path);
+    await writeAtomically(this.path(record.runId), renderRecord(record));
   }
 
   async remove(runId: string): Promise<void> {
@@ -73,11 +78,14 @@ export class RecordStore {
   }
 
   async load(runId: string): Promise<RunRecord | undefined> {
+    const path = this.path(runId);
     try {
-      return parseRecord(await readFile(this.path(runId), 'utf8'));
+      return parseRecord(await readFile(path, 'utf8'));
     } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return undefined;
-      throw error;
+      if (isMissing(error)) return undefined;
+      if (!(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw error;
+      this.onUnreadable(path, error);
+      return undefined;
     }
   }
 
@@ -87,7 +95,7 @@ export class RecordStore {
     try {
       names = await readdir(this.directory);
     } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return [];
+      if (isMissing(error)) return [];
       throw error;
     }
     const ids = names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));

@@ -24,7 +24,9 @@ export class Session {
   private connection: Promise<Connection> | undefined;
 
   constructor(readonly inputs: SessionInputs) {
-    this.records = new RecordStore(inputs.directories.state, inputs.cluster.name);
+    this.records = new RecordStore(inputs.cluster.stateDirectory, (path) => {
+      inputs.progress.warn(`${path} is not a run record this version of hpcrun can read; it is passed over.`);
+    });
   }
 
   get cluster(): ResolvedCluster {
@@ -51,13 +53,7 @@ export class Session {
 
   /** Facts about the cluster; `paths` are remote paths of the configuration whose variables are to be looked up. */
   async facts(paths: string[] = []): Promise<ClusterFacts> {
-    return await learnCluster(
-      this.inputs.cluster,
-      paths,
-      this.inputs.directories.state,
-      this.connect,
-      this.inputs.signal,
-    );
+    return await learnCluster(this.inputs.cluster, paths, this.connect, this.inputs.signal);
   }
 
   async layout(): Promise<RemoteLayout> {

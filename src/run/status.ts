@@ -1,7 +1,7 @@
 import type { RemoteLayout } from '../cluster/layout.js';
-import { HpcrunError } from '../errors.js';
+import { HpcrunError, messageOf } from '../errors.js';
 import { parseQuery, renderQuery, type QueriedRun } from '../slurm/query.js';
-import { quote, quoteAll } from '../ssh/quote.js';
+import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
 import { parseRecord, type RunRecord } from './record.js';
@@ -55,35 +55,51 @@ async function loadRecords(session: Session, layout: RemoteLayout, runIds: strin
   const unknown = runIds.filter((runId) => !records.has(runId));
   if (unknown.length === 0) return records;
   const script = `cd ${quote(layout.runs)} || exit 0
-for id in ${quoteAll(unknown)}; do
+while read -r id; do
   if [ -r "$id/run.json" ]; then cat "$id/run.json"; fi
   printf '\\0'
 done
 `;
   const { stdout } = await runRemote(await session.connect(), 'reading run records', script, {
+    stdin: Buffer.from(unknown.map((runId) => `${runId}\n`).join('')),
     signal: session.signal,
   });
   for (const text of stdout.toString('utf8').split('\0')) {
     if (text.trim() === '') continue;
     try {
       const record = parseRecord(text);
+      // A record says whose it is; anything else than what was asked for is not believed.
+      if (!unknown.includes(record.runId) || records.has(record.runId)) continue;
       records.set(record.runId, record);
       await session.records.save(record);
     } catch (error) {
-      session.progress.warn(
-        `A run record on ${session.cluster.name} cannot be read: ${error instanceof Error ? error.message : ''}`,
-      );
+      session.progress.warn(`A run record on ${session.cluster.name} cannot be read: ${printable(messageOf(error))}`);
     }
   }
   return records;
 }
 
-/** The state of exactly one run. Throws RUN_NOT_FOUND if it is gone from the cluster. */
-export async function queryRun(session: Session, record: RunRecord): Promise<{ run: RunStatus; isComplete: boolean }> {
-  const { runs, isComplete } = await queryStatus(session, [record.runId]);
-  const [run] = runs;
-  if (run) return { run, isComplete };
-  throw new HpcrunError('RUN_NOT_FOUND', `run ${record.runId} is not on ${session.cluster.name}`, {
+/** As queryStatus, for runs that have to be there. Throws RUN_NOT_FOUND naming those that are gone from the cluster. */
+export async function queryRuns(
+  session: Session,
+  wanted: RunRecord[],
+): Promise<{ runs: RunStatus[]; isComplete: boolean }> {
+  const result = await queryStatus(
+    session,
+    wanted.map(({ runId }) => runId),
+  );
+  const gone = wanted.filter(({ runId }) => !result.runs.some((run) => run.runId === runId));
+  if (gone.length === 0) return result;
+  const names = gone.map(({ runId }) => runId).join(', ');
+  throw new HpcrunError('RUN_NOT_FOUND', `not on ${session.cluster.name}: ${names}`, {
     hint: 'It was removed there, or its submission never arrived. "hpcrun status" lists what is there.',
   });
+}
+
+/** The state of exactly one run. Throws RUN_NOT_FOUND if it is gone from the cluster. */
+export async function queryRun(session: Session, record: RunRecord): Promise<{ run: RunStatus; isComplete: boolean }> {
+  const { runs, isComplete } = await queryRuns(session, [record]);
+  const [run] = runs;
+  if (!run) throw new Error(`no state for ${record.runId}`);
+  return { run, isComplete };
 }

@@ -7,6 +7,7 @@ import type { Connection } from '../ssh/connection.js';
 import { quote } from '../ssh/quote.js';
 import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
+import { jobComment } from '../slurm/query.js';
 import { renderRecord, type RunRecord } from './record.js';
 
 /** One run, ready to be handed over to the cluster. */
@@ -27,6 +28,10 @@ const missingStatus = 92;
 const refusedStatus = 93;
 const bindMissingStatus = 94;
 const slurmMissingStatus = 95;
+const uncertainStatus = 96;
+
+/** The last entry of what is sent: without it, something is missing, wherever the tar was cut. */
+const completeEntry = 'complete';
 
 /**
  * Hands a run over to the cluster in one remote command: checks that everything it needs is there, makes the run's
@@ -47,11 +52,12 @@ export async function submitToCluster(
     result = await connection.run(script, {
       stdin: renderBundle(submission, options.withCode),
       signal: options.signal,
-      timeoutMs: 180_000 + submission.snapshot.sizeBytes / 20,
+      // A parallel file system takes its time for each file.
+      timeoutMs: 180_000 + submission.snapshot.sizeBytes / 20 + submission.snapshot.files.length * 50,
     });
   } catch (error) {
     if (!(error instanceof HpcrunError) || error.code === 'CODE_UNSENDABLE') throw error;
-    throw uncertain(submission.record, error);
+    throw uncertain(submission.record, error.message, error);
   }
   const output = result.stdout.toString('utf8');
   switch (result.exitCode) {
@@ -74,6 +80,8 @@ export async function submitToCluster(
           hint: 'A bind needs its source to exist on the cluster: create it there, or correct the path.',
         },
       );
+    case uncertainStatus:
+      throw uncertain(submission.record, `sbatch said: ${printable(result.stderr.trim())}`);
     case slurmMissingStatus:
       throw new HpcrunError('SLURM_MISSING', `there is no sbatch command on ${connection.description}`, {
         hint: 'Is this the login node? If SLURM comes with a module, load it in ~/.bashrc there.',
@@ -83,16 +91,12 @@ export async function submitToCluster(
   }
 }
 
-function uncertain(record: RunRecord, cause: HpcrunError): HpcrunError {
-  if (cause.code === 'INTERRUPTED') return cause;
-  return new HpcrunError(
-    'SUBMISSION_UNCERTAIN',
-    `the answer to the submission of ${record.runId} was lost: ${cause.message}`,
-    {
-      hint: `Whether the job was submitted shows: hpcrun status ${record.runId}`,
-      cause,
-    },
-  );
+function uncertain(record: RunRecord, why: string, cause?: HpcrunError): HpcrunError {
+  const code = cause?.code === 'INTERRUPTED' ? 'INTERRUPTED' : 'SUBMISSION_UNCERTAIN';
+  return new HpcrunError(code, `the job of run ${record.runId} may have been submitted: ${why}`, {
+    hint: `Look before you submit again: hpcrun status ${record.runId}`,
+    cause,
+  });
 }
 
 /** A tar of what the far side needs: `run/` always, `code/` if asked for. */
@@ -103,6 +107,7 @@ function renderBundle({ record, jobScript, variables, snapshot }: Submission, wi
     pack.entry({ name: 'run/job.sbatch', mode: 0o600 }, jobScript);
     pack.entry({ name: 'run/env', mode: 0o600 }, renderEnvironment(variables));
     if (withCode) await packSnapshot(pack, snapshot, 'code');
+    pack.entry({ name: completeEntry }, '');
     pack.finalize();
   };
   fill().catch((error: unknown) => {
@@ -129,44 +134,60 @@ snapshot=${quote(layout.snapshot(record.code.treeHash))}
 run=${quote(run.directory)}
 new=${quote(`${layout.runs}/.new-${record.runId}`)}
 
-command -v sbatch >/dev/null || exit ${slurmMissingStatus}
+find_slurm || exit ${slurmMissingStatus}
+# A snapshot of which a clean-up of the site's has taken files is as good as none.
+is_whole() {
+  [ -d "$1" ] && [ "$(find "$1" ! -type d -printf . | wc -c)" -eq ${record.code.files} ]
+}
 absent=
 ${bindChecks.join('\n')}
 [ -z "$absent" ] || exit ${bindMissingStatus}
 [ "$(stat -Lc %s "$image" 2>/dev/null)" = ${record.image.sizeBytes} ] || { echo 'missing image'; absent=1; }
-${withCode ? '' : `[ -d "$snapshot" ] || { echo 'missing code'; absent=1; }`}
+${withCode ? '' : `is_whole "$snapshot" || { echo 'missing code'; absent=1; }`}
 [ -z "$absent" ] || exit ${missingStatus}
 
 trap 'chmod -R u+w "$new" 2>/dev/null; rm -rf "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 try_disk mkdir -p ${quote(layout.runs)} ${quote(layout.code)} "$new"
-try_disk tar -xf - -C "$new"
+find ${quote(layout.runs)} -maxdepth 1 -name '.new-*' -mmin +1440 -exec chmod -R u+w {} + -exec rm -rf {} + 2>/dev/null
+try_disk tar -xmf - -C "$new"
+[ -e "$new/${completeEntry}" ] || { echo 'the files did not arrive completely' >&2; exit 1; }
 ${withCode ? storeCode : ''}
+touch "$image" 2>/dev/null
 try_disk mkdir -p "$new/run/logs" "$new/run/state"
 try_disk cp -Rp "$snapshot" "$new/run/work"
 chmod -R u+w "$new/run/work"
 try_disk touch "$new/run/state/baseline"
 try_disk mv "$new/run" "$run"
 
-for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
+for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\|QUEUE\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
   [ "$name" = SLURM_CONF ] || unset "$name"
 done
-if answer=$(sbatch --parsable "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null); then
+answer=$(sbatch --parsable "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null)
+status=$?
+if [ "$status" -ne 0 ]; then
+  # sbatch may fail and yet have submitted: the job's comment tells.
+  answer=$(squeue --me -h -o '%i %k' </dev/null 2>/dev/null | sed -n ${quote(`s/^\\([0-9]*\\) ${jobComment(record.runId)}$/\\1/p`)})
+fi
+if [ -n "$answer" ]; then
   printf '%s %s\\n' "$answer" "$(date +%s)" >"$run/state/receipt"
   printf 'job %s\\n' "$answer"
-else
-  cat "$run/state/sbatch.err" >&2
-  rm -rf "$run"
-  exit ${refusedStatus}
+  exit 0
 fi
+cat "$run/state/sbatch.err" >&2
+if grep -qiE 'timed out|unable to contact|communication|connection' "$run/state/sbatch.err"; then exit ${uncertainStatus}; fi
+rm -rf "$run"
+exit ${refusedStatus}
 `;
 }
 
 // Two submissions may bring the same tree at once; whichever is second finds it there and is content.
 const storeCode = `mkdir -p "$new/code"
-if [ ! -d "$snapshot" ]; then
+is_whole "$new/code" || { echo 'the files of the project did not arrive completely' >&2; exit 1; }
+if ! is_whole "$snapshot"; then
+  if [ -d "$snapshot" ]; then chmod -R u+w "$snapshot" && mv -T "$snapshot" "$new/broken"; fi
   chmod -R a-w "$new/code"
   chmod u+w "$new/code"
-  mv "$new/code" "$snapshot" 2>/dev/null || [ -d "$snapshot" ] || { echo "cannot store $snapshot" >&2; exit 1; }
+  mv -T "$new/code" "$snapshot" 2>/dev/null || is_whole "$snapshot" || { echo "cannot store $snapshot" >&2; exit 1; }
   chmod u-w "$snapshot"
 fi`;

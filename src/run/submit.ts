@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
 import { expandRemotePath, type ClusterFacts } from '../cluster/probe.js';
 import { takeSnapshot, type Snapshot } from '../cluster/snapshot.js';
@@ -50,28 +50,29 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     () => session.connect(),
     (opened) => `Connected to ${session.cluster.name} (${opened.description})`,
   );
+  const snapshot = await snapshotProject(session, plan);
   const { info, built } = await buildImage(session, plan);
   requireArchitecture(info, facts, session.cluster.name);
   const { image, converted } = await obtainSif(session, info);
-  const snapshot = await snapshotProject(session, plan);
 
   const record = await renderRunRecord(session, plan, { facts, info, image, snapshot, runId: makeRunId(new Date()) });
   const jobScript = renderJobScript(await loadTemplate('single'), renderScriptInput(session, record));
-  await session.records.save(record);
   const submission = { record, jobScript, variables: plan.variables, snapshot };
   const sendCode = snapshot.sizeBytes < optimisticBytes && !(await hasSentTree(session, snapshot.treeHash));
   const { jobId, uploaded } = await withUploads(session, connection, { image, record, sendCode }, async (withCode) => {
+    // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
+    await session.records.save(record);
+    let isKept = false;
     try {
-      return await submitToCluster(connection, new RemoteLayout(facts.root), submission, {
-        withCode,
-        signal: session.signal,
-      });
+      const layout = new RemoteLayout(facts.root);
+      const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
+      isKept = result.kind === 'submitted';
+      return result;
     } catch (error) {
-      // Only where the answer is known to be no may the record go: otherwise it is what the job is found by.
-      const isUncertain =
-        !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
-      if (!isUncertain) await session.records.remove(record.runId);
+      isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
       throw error;
+    } finally {
+      if (!isKept) await session.records.remove(record.runId);
     }
   });
   const submitted = { ...record, jobId };
@@ -116,9 +117,12 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
       `convert it to a SIF with ${session.cluster.compression}, unless this image has been converted before`,
       `copy it to ${session.cluster.name} (${session.cluster.host}), unless it is there`,
       `send ${snapshot.files.length} files of ${plan.project.directory} (${formatBytes(snapshot.sizeBytes)}), unless this tree is there`,
-      `submit the script below with sbatch`,
+      'submit the script below with sbatch; ~, variables of the cluster and <…> in it are filled in then',
     ],
-    script: renderJobScript(await loadTemplate('single'), renderScriptInput(session, record)),
+    script: renderJobScript(await loadTemplate('single'), {
+      ...renderScriptInput(session, record),
+      imageBytes: '<size>',
+    }),
   };
 }
 
@@ -207,7 +211,29 @@ async function snapshotProject(session: Session, plan: Plan): Promise<Snapshot> 
       `The project is ${formatBytes(snapshot.sizeBytes)}; data is better kept on the cluster and bound with -v, and named in .hpcrunignore.`,
     );
   }
+  requireSent(plan, snapshot);
   return snapshot;
+}
+
+/** What the job needs may be on this machine and yet not be sent. Throws SCRIPT_NOT_FOUND. */
+function requireSent({ command, containerDirectory, mount }: Plan, snapshot: Snapshot): void {
+  const inside = posix.relative(mount, containerDirectory);
+  const hint = 'git status --ignored shows what git passes over; .hpcrunignore is read, too.';
+  if (inside !== '' && !snapshot.files.some(({ path }) => path === inside || path.startsWith(`${inside}/`))) {
+    throw new HpcrunError(
+      'SCRIPT_NOT_FOUND',
+      `nothing in the directory ${inside} is sent to the cluster: all of it is ignored`,
+      { hint },
+    );
+  }
+  if (command.kind !== 'script') return;
+  const script = posix.join(inside, command.path);
+  if (snapshot.files.some(({ path }) => path === script)) return;
+  throw new HpcrunError(
+    'SCRIPT_NOT_FOUND',
+    `${script} is not sent to the cluster: .gitignore or .hpcrunignore names it`,
+    { hint },
+  );
 }
 
 interface RecordParts {
@@ -235,7 +261,7 @@ async function renderRunRecord(
     image: { id: info.id, tag: plan.build.tag, sha256: image.sha256, sizeBytes: image.sizeBytes },
     code: {
       treeHash: snapshot.treeHash,
-      files: snapshot.files.length,
+      files: snapshot.files.filter(({ type }) => type !== 'directory').length,
       git: await readGitState(plan.project.directory),
     },
     command: resolveContainerCommand(plan.command, info),
@@ -264,7 +290,7 @@ function renderScriptInput({ cluster }: Session, record: RunRecord): JobScript {
     },
     runDirectory: run.directory,
     imagePath: layout.image(record.image.sha256),
-    imageBytes: record.image.sizeBytes,
+    imageBytes: String(record.image.sizeBytes),
     binds: record.binds,
     mount: record.mount,
     containerDirectory: record.containerDirectory,

@@ -22,6 +22,7 @@ export async function waitForRun(
 ): Promise<RunStatus> {
   let shown = '';
   let unknown = 0;
+  let hasEndedEarly = false;
   for (;;) {
     const { run, isComplete } = await queryRun(session, record);
     if (`${run.state} ${run.reason ?? ''}` !== shown) {
@@ -31,36 +32,49 @@ export async function waitForRun(
     if (isEnded(run.state)) return run;
     unknown = isComplete && (run.state === 'UNKNOWN' || run.state === 'NOT_SUBMITTED') ? unknown + 1 : 0;
     if (unknown >= unknownAnswers) return run;
-    await watchSentinel(session, record);
+    // The job has ended a moment before SLURM says so. That is a reason to ask early once, not again and again: a job
+    // may be completing for minutes, or wait to be started anew.
+    if (hasEndedEarly) await sleep(session.cluster.pollSeconds * 1000, undefined, { signal: session.signal });
+    else hasEndedEarly = await watchSentinel(session, record);
+    throwIfInterrupted(session.signal);
   }
 }
 
-/** Returns when the job has written its exit status, at the latest when SLURM may be asked again. */
-async function watchSentinel(session: Session, record: RunRecord): Promise<void> {
+/** True when the job has written its exit status, false when it is time to ask SLURM again. */
+async function watchSentinel(session: Session, record: RunRecord): Promise<boolean> {
   const { sentinel } = new RemoteLayout(record.root).run(record.runId);
   const seconds = Math.ceil(session.cluster.pollSeconds);
   const script = `left=${seconds * 2}
-while [ "$left" -gt 0 ] && [ ! -e ${quote(sentinel)} ]; do
+while [ "$left" -gt 0 ]; do
+  if [ -e ${quote(sentinel)} ]; then sleep 1; echo ended; exit 0; fi
   sleep 0.5
   left=$((left - 1))
 done
 `;
-  const startedAt = Date.now();
-  await runRemote(await session.connect(), 'waiting for the job', script, {
+  const { stdout } = await runRemote(await session.connect(), 'waiting for the job', script, {
     signal: session.signal,
     timeoutMs: (seconds + 60) * 1000,
   });
-  // The job has ended a moment before SLURM says so.
-  if (Date.now() - startedAt < 1000) await sleep(500);
-  throwIfInterrupted(session.signal);
+  return stdout.length > 0;
 }
 
 /** The status `wait` passes on: the job's own where it has one, as a shell or timeout(1) would give it otherwise. */
 export function exitStatusOf(run: RunStatus): number {
-  if (run.state === 'COMPLETED') return run.exitCode ?? 0;
-  if (run.exitCode) return run.exitCode;
-  if (run.state === 'TIMEOUT' || run.state === 'DEADLINE') return 124;
-  if (run.state === 'CANCELLED' || run.state === 'PREEMPTED') return 143;
-  if (run.state === 'OUT_OF_MEMORY') return 137;
-  return 1;
+  switch (run.state) {
+    case 'COMPLETED':
+      return run.exitCode ?? 0;
+    case 'TIMEOUT':
+    case 'DEADLINE':
+      return 124;
+    case 'OUT_OF_MEMORY':
+      return 137;
+    case 'CANCELLED':
+    case 'PREEMPTED':
+      return 143;
+    case 'UNKNOWN':
+    case 'NOT_SUBMITTED':
+      return 8;
+    default:
+      return run.exitCode === undefined || run.exitCode === 0 ? 1 : run.exitCode;
+  }
 }

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2 from 'ssh2';
-import { resolveSandboxName, sandboxClusterFile, sandboxClusterName } from '../config/cluster.js';
+import { resolveSandboxName, sandboxClusterFile } from '../config/cluster.js';
 import type { Directories } from '../config/directories.js';
-import { HpcrunError, isSystemError } from '../errors.js';
+import { HpcrunError, isMissing } from '../errors.js';
+import { requireMksquashfs } from '../image/convert.js';
 import { DockerEngine } from '../image/docker-engine.js';
+import { writeAtomically } from '../local-file.js';
 import { packageDirectory } from '../package-directory.js';
 import { withStep, type Progress } from '../progress.js';
 import { baseImage, ensureBaseImage, removeBaseImage } from './base-image.js';
@@ -55,9 +57,11 @@ export async function bringUp(context: SandboxContext, options: UpOptions): Prom
   const { progress, signal } = context;
   const name = resolveSandboxName(context.env);
   await ensureEngine(options.installEngine, progress, signal);
+  // Whoever lets hpcrun install things is about to submit: better to hear now than after minutes of building.
+  if (options.installEngine) await requireMksquashfs(signal);
   await ensureBaseImage(progress, signal);
   const existing = await findContainers(name, signal);
-  const login = existing.find((container) => container.name === `${name}-login`);
+  const login = await findWhole(context, name, existing);
   if (login) refuseOtherShape(name, login.labels, options);
   const image = await ensureImage(progress, signal);
   await withStep(
@@ -98,8 +102,6 @@ export async function takeDown(context: SandboxContext, options: { keepImages: b
     async () => {
       await removeLeftovers(name, signal);
       await rm(dirname(sandboxClusterFile(directories, name)), { recursive: true, force: true });
-      await rm(join(directories.state, 'runs', sandboxClusterName), { recursive: true, force: true });
-      await rm(join(directories.state, 'clusters', `${sandboxClusterName}.json`), { force: true });
       if (!options.keepImages) await removeImages(signal);
     },
     () => 'The cluster is gone',
@@ -127,7 +129,7 @@ async function readLogin(clusterFile: string): Promise<string | undefined> {
     const { port } = JSON.parse(await readFile(clusterFile, 'utf8')) as { port: number };
     return `${user}@127.0.0.1:${port}`;
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }
@@ -152,6 +154,29 @@ async function findContainers(name: string, signal: AbortSignal): Promise<Contai
     });
     return { name: container, state, labels: new Map(pairs) };
   });
+}
+
+/**
+ * The login container of a sandbox that is all there; undefined if there is none or its making was interrupted, so that
+ * it has to be made anew. Throws SANDBOX_FAILED if its key is lost.
+ */
+async function findWhole(
+  { directories }: SandboxContext,
+  name: string,
+  existing: Container[],
+): Promise<Container | undefined> {
+  const login = existing.find((container) => container.name === `${name}-login`);
+  if (!login || existing.length !== Number(login.labels.get('hpcrun.sandbox.nodes')) + 1) return undefined;
+  const key = join(dirname(sandboxClusterFile(directories, name)), 'id_ed25519');
+  try {
+    await access(key);
+    return login;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    throw new HpcrunError('SANDBOX_FAILED', `the sandbox ${name} is there, but its key is not: ${key}`, {
+      hint: 'Nobody can log in any more. Start over with: hpcrun sandbox down --keep-images, then up again.',
+    });
+  }
 }
 
 function refuseOtherShape(name: string, labels: Map<string, string>, options: UpOptions): void {
@@ -318,8 +343,7 @@ async function writeClusterFile({ directories, signal }: SandboxContext, name: s
     compression: 'zstd',
     pollSeconds: 2,
   };
-  await writeFile(`${file}.part`, `${JSON.stringify(cluster, null, 2)}\n`, { mode: 0o600 });
-  await rename(`${file}.part`, file);
+  await writeAtomically(file, `${JSON.stringify(cluster, null, 2)}\n`);
 }
 
 async function removeLeftovers(name: string, signal: AbortSignal): Promise<void> {

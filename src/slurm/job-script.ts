@@ -11,7 +11,8 @@ export interface JobScript {
   head: JobHead;
   runDirectory: string;
   imagePath: string;
-  imageBytes: number;
+  /** Decimal. */
+  imageBytes: string;
   binds: { source: string; target: string; readonly: boolean }[];
   /** Where the project's work copy appears in the container. */
   mount: string;

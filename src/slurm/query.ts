@@ -17,7 +17,7 @@ export function jobComment(runId: string): string {
 const clockSkewSeconds = 300;
 
 /**
- * The one script that asks for the state of runs: their receipts and sentinels, then squeue and sacct for all of them.
+ * The script, for `runRemote`, that asks for the state of runs: their receipts and sentinels, then squeue and sacct for all of them.
  * Without `runIds` it lists every run there is. Free-text fields are left out or come last, because they may hold `|`.
  */
 export function renderQuery(runsDirectory: string, runIds: string[] | undefined): string {
@@ -33,7 +33,8 @@ for id in ${which}; do
   printf 'run|%s|%s|%s|%s\\n' "$id" "$receipt" "$submitted" "$status"
   if [ -n "$receipt" ]; then jobs=$jobs,$receipt; fi
 done
-unset SQUEUE_FORMAT SQUEUE_FORMAT2 SQUEUE_STATES SQUEUE_SORT SQUEUE_ARRAY SACCT_FORMAT
+find_slurm
+for name in $(env | sed -n 's/^\\(S\\(QUEUE\\|ACCT\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset "$name"; done
 SLURM_TIME_FORMAT=%s; export SLURM_TIME_FORMAT
 squeue --me --states=all -h -r -o 'squeue|%i|%T|%r|%S|%M|%N|%k' </dev/null || echo 'failed|squeue'
 if [ -n "$jobs" ]; then

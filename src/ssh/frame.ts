@@ -5,11 +5,11 @@ const maximumScriptBytes = 90_000;
 
 /**
  * The command line that runs `script` under /bin/sh whatever the login shell is. Only characters that mean the same in
- * sh, bash, zsh, tcsh and fish are used; the script itself travels as base64. `marker` is printed first, so that
+ * sh, bash, zsh, tcsh and fish are used; the script itself travels as base64. `marker` is printed first on both outputs, so that
  * whatever the shell's start-up files printed before it can be told from the script's own output.
  */
 export function renderFramedCommand(script: string, marker: string): string {
-  const framed = Buffer.from(`printf '%s\\n' ${quote(marker)}\n${script}`, 'utf8');
+  const framed = Buffer.from(`printf '%s\\n' ${quote(marker)}; printf '%s\\n' ${quote(marker)} >&2\n${script}`, 'utf8');
   if (framed.length > maximumScriptBytes) throw new RangeError(`remote script of ${framed.length} bytes is too long`);
   return `exec /bin/sh -c 'eval "$(printf %s ${framed.toString('base64')} | base64 -d)"'`;
 }

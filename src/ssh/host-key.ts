@@ -1,6 +1,6 @@
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { HpcrunError, isSystemError } from '../errors.js';
+import { HpcrunError, isMissing } from '../errors.js';
 import {
   checkHostKey,
   fingerprint,
@@ -21,7 +21,7 @@ export async function loadKnownHosts(files: string[]): Promise<KnownHost[]> {
       try {
         return await readFile(file, 'utf8');
       } catch (error) {
-        if (isSystemError(error, 'ENOENT')) return '';
+        if (isMissing(error)) return '';
         throw new HpcrunError('CONNECTION_FAILED', `cannot read ${file}`, {
           cause: error,
           hint: 'Check its permissions.',
@@ -34,10 +34,18 @@ export async function loadKnownHosts(files: string[]): Promise<KnownHost[]> {
 
 /** The signature algorithms to prefer, so that the server shows a key that is already known (RFC 8332 for RSA). */
 export function preferredKeyAlgorithms(known: KnownHost[], settings: HostSettings): string[] {
-  return knownKeyTypes(known, settings.host, settings.port).flatMap((type) =>
-    type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'] : [type],
-  );
+  const types = knownKeyTypes(known, settings.host, settings.port);
+  return types.flatMap((type) => comparableAlgorithms[type] ?? []);
 }
+
+// By key type; ssh2 has no others.
+const comparableAlgorithms: Record<string, string[]> = {
+  'ssh-ed25519': ['ssh-ed25519'],
+  'ecdsa-sha2-nistp256': ['ecdsa-sha2-nistp256'],
+  'ecdsa-sha2-nistp384': ['ecdsa-sha2-nistp384'],
+  'ecdsa-sha2-nistp521': ['ecdsa-sha2-nistp521'],
+  'ssh-rsa': ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'],
+};
 
 /**
  * Decides about a server's key: a known one passes; an unknown one is shown, asked about and stored; a changed or

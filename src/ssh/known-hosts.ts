@@ -23,7 +23,10 @@ export function parseKnownHosts(text: string): KnownHost[] {
       fields.shift();
     }
     const [names, keyType, key] = fields;
-    if (names && keyType && key) entries.push({ marker, names, keyType, key });
+    // SSH-1 lines and damaged ones do not name the type that their key has.
+    if (names && keyType && key && hostKeyType(Buffer.from(key, 'base64')) === keyType) {
+      entries.push({ marker, names, keyType, key });
+    }
   }
   return entries;
 }

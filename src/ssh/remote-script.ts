@@ -20,6 +20,13 @@ try_disk() {
   case $try_disk_error in *'No space left'*|*'quota exceeded'*|*'Disk quota'*) exit ${diskFullStatus};; esac
   exit 1
 }
+# Where SLURM's commands come with the login shell's start-up files, its PATH is asked for.
+find_slurm() {
+  command -v sbatch >/dev/null && return 0
+  login_path=$(echo env | "\${SHELL:-/bin/sh}" -l 2>/dev/null | sed -n 's/^PATH=//p' | tail -n 1)
+  PATH=$PATH:$login_path
+  command -v sbatch >/dev/null
+}
 `;
 
 /**

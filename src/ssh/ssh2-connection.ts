@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Client, type Algorithms, type ClientChannel, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2';
 import { HpcrunError, interrupted, messageOf, throwIfInterrupted } from '../errors.js';
@@ -53,31 +53,43 @@ function openSocket(settings: HostSettings, through: Client | undefined, signal:
       hint: `Check the name, your network and VPN; "ssh ${alias}" should work too.`,
       cause,
     });
+  throwIfInterrupted(signal);
   return new Promise((resolve, reject) => {
-    throwIfInterrupted(signal);
+    let isSettled = false;
+    let abandon: () => void = () => undefined;
+    const settle = (result: Duplex | Error) => {
+      if (isSettled) {
+        // The answer came after everybody had stopped waiting for it.
+        if (!(result instanceof Error)) result.destroy();
+        return;
+      }
+      isSettled = true;
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      if (result instanceof Error) {
+        abandon();
+        reject(result instanceof HpcrunError ? result : failed(result));
+      } else resolve(result);
+    };
+    const onAbort = () => {
+      settle(interrupted());
+    };
+    const timer = setTimeout(() => {
+      settle(new Error('no answer within 15 s'));
+    }, socketTimeoutMs);
+    signal.addEventListener('abort', onAbort, { once: true });
     if (through) {
       through.forwardOut('127.0.0.1', 0, host, port, (error, channel) => {
-        if (error) reject(failed(error));
-        else resolve(channel);
+        settle(error ?? channel);
       });
       return;
     }
-    const socket: Socket = connectSocket({ host, port, noDelay: true });
-    const onAbort = () => socket.destroy(interrupted());
-    const timer = setTimeout(() => socket.destroy(new Error('no answer within 15 s')), socketTimeoutMs);
-    signal.addEventListener('abort', onAbort, { once: true });
-    const settle = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-    };
+    const socket = connectSocket({ host, port, noDelay: true });
+    abandon = () => socket.destroy();
+    // The listener stays: an error between here and the handshake is the handshake's to report.
+    socket.on('error', settle);
     socket.once('connect', () => {
-      settle();
-      socket.removeAllListeners('error');
-      resolve(socket);
-    });
-    socket.once('error', (error) => {
-      settle();
-      reject(error instanceof HpcrunError ? error : failed(error));
+      settle(socket);
     });
   });
 }
@@ -100,8 +112,6 @@ async function login(settings: HostSettings, sock: Duplex, options: OpenOptions)
       }
     },
   };
-  const authentication = new Authentication(settings, prompter);
-
   return new Promise((resolve, reject) => {
     let failure: unknown;
     const fail = (error: unknown) => {
@@ -110,6 +120,9 @@ async function login(settings: HostSettings, sock: Duplex, options: OpenOptions)
       finish();
       reject(failure instanceof Error ? failure : new Error(String(failure)));
     };
+    const authentication: Authentication = new Authentication(settings, prompter, (error) => {
+      fail(unanswered(settings, authentication, error));
+    });
     const onAbort = () => {
       fail(interrupted());
     };
@@ -143,8 +156,8 @@ async function login(settings: HostSettings, sock: Duplex, options: OpenOptions)
           },
         );
       },
-      authHandler: (left, _partial, next) => {
-        authentication.next(left as typeof left | null).then(
+      authHandler: (left, hasSucceededPartly, next) => {
+        authentication.next(left as typeof left | null, hasSucceededPartly).then(
           (method) => {
             // The declared type leaves out `false`, which is how ssh2 is told that nothing is left to try.
             (next as (method: unknown) => void)(method);
@@ -159,16 +172,12 @@ async function login(settings: HostSettings, sock: Duplex, options: OpenOptions)
       finish();
       client.removeAllListeners('error');
       client.removeAllListeners('close');
+      // A connection that breaks later is noticed by whoever uses it; on its own it must not end the process.
+      client.on('error', () => undefined);
       resolve(client);
     });
     client.once('error', (error) => {
-      const { failure: unasked } = authentication;
-      fail(
-        failure ??
-          (unasked === undefined
-            ? loginError(settings, authentication, error)
-            : unanswered(settings, authentication, unasked)),
-      );
+      fail(failure ?? loginError(settings, authentication, error));
     });
     client.once('close', () => {
       fail(failure ?? loginError(settings, authentication, new Error('the server closed the connection')));
@@ -212,6 +221,28 @@ function unanswered(settings: HostSettings, { tried }: Authentication, error: un
   });
 }
 
+interface OpenChannel {
+  channel: ClientChannel;
+  /** Filled in when the script has ended. */
+  exit: { code: number | undefined };
+  closed: Promise<void>;
+}
+
+/**
+ * Listens for the end of a script from the very moment its channel is there: the answer to a short one may come in the
+ * same packet, before anybody who waits for the channel has been told of it.
+ */
+function watch(channel: ClientChannel): OpenChannel {
+  const exit: OpenChannel['exit'] = { code: undefined };
+  channel.on('exit', (code: number | null, signalName?: string) => {
+    exit.code = code ?? (signalName === undefined ? undefined : 128);
+  });
+  const closed = new Promise<void>((resolve) => channel.once('close', resolve));
+  // The far side may well close its input early; its exit status says what happened.
+  channel.on('error', () => undefined);
+  return { channel, exit, closed };
+}
+
 class Ssh2Connection implements Connection {
   private lost: Error | undefined;
 
@@ -241,7 +272,8 @@ class Ssh2Connection implements Connection {
   async stream(script: string, options: StreamOptions): Promise<Omit<RemoteResult, 'stdout'>> {
     throwIfInterrupted(options.signal);
     const marker = `hpcrun-${randomBytes(9).toString('hex')}`;
-    const channel = await this.openChannel(renderFramedCommand(script, marker));
+    const opened = await this.openChannel(renderFramedCommand(script, marker), options.signal);
+    const { channel } = opened;
     // A server closes a channel only when the script has ended, which may be never: hpcrun does not wait for that.
     let end: (error: HpcrunError) => void = () => undefined;
     let isEnded = false;
@@ -265,16 +297,28 @@ class Ssh2Connection implements Connection {
             end(timedOut(this.description, timeoutMs));
           }, timeoutMs);
     try {
-      return await Promise.race([this.follow(channel, new FrameReader(marker), { ...options, onStdout }), ended]);
+      return await Promise.race([
+        this.follow(opened, new FrameReader(marker), new FrameReader(marker), { ...options, onStdout }),
+        ended,
+      ]);
     } finally {
       clearTimeout(timer);
       options.signal.removeEventListener('abort', onAbort);
     }
   }
 
-  private openChannel(command: string): Promise<ClientChannel> {
+  private openChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
     return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(timedOut(this.description, commandTimeoutMs));
+      }, commandTimeoutMs);
+      const onAbort = () => {
+        reject(interrupted());
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
       const lost = (cause: unknown) => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
         reject(connectionLost(this.description, cause));
       };
       if (this.lost) {
@@ -288,8 +332,11 @@ class Ssh2Connection implements Connection {
       try {
         this.client.exec(command, (error, channel) => {
           this.client.off('close', onClose);
+          clearTimeout(timer);
+          signal.removeEventListener('abort', onAbort);
           if (error) lost(error);
-          else resolve(channel);
+          else if (signal.aborted) channel.close();
+          else resolve(watch(channel));
         });
       } catch (error) {
         lost(error);
@@ -298,19 +345,15 @@ class Ssh2Connection implements Connection {
   }
 
   private async follow(
-    channel: ClientChannel,
+    { channel, exit, closed }: OpenChannel,
     frame: FrameReader,
+    stderrFrame: FrameReader,
     { stdin, onStdout }: StreamOptions,
   ): Promise<Omit<RemoteResult, 'stdout'>> {
-    let exitCode: number | undefined;
-    let stderr = Buffer.alloc(0);
-    channel.on('exit', (code: number | null, signalName?: string) => {
-      exitCode = code ?? (signalName === undefined ? undefined : 128);
-    });
+    let stderr: Buffer = Buffer.alloc(0);
     channel.stderr.on('data', (chunk: Buffer) => {
-      stderr = Buffer.concat([stderr, chunk]).subarray(-stderrLimitBytes);
+      stderr = Buffer.concat([stderr, stderrFrame.push(chunk)]).subarray(-stderrLimitBytes);
     });
-    const closed = new Promise<void>((resolve) => channel.once('close', resolve));
 
     let inputError: unknown;
     const input = stdin === undefined || Buffer.isBuffer(stdin) ? undefined : stdin;
@@ -323,8 +366,6 @@ class Ssh2Connection implements Connection {
     } else {
       channel.end(stdin);
     }
-    // The far side may well close its input early; its exit status says what happened.
-    channel.on('error', () => undefined);
 
     let outputError: unknown;
     try {
@@ -339,9 +380,10 @@ class Ssh2Connection implements Connection {
     input?.unpipe(channel);
 
     if (inputError !== undefined) throw inputError instanceof Error ? inputError : new Error(messageOf(inputError));
+    const exitCode = exit.code;
     if (exitCode === undefined) throw connectionLost(this.description, this.lost ?? outputError);
     if (outputError !== undefined) throw outputError instanceof Error ? outputError : new Error(messageOf(outputError));
-    if (!frame.isOpen) throw shellUnusable(this.description, exitCode, `${frame.noise}${stderr.toString('utf8')}`);
+    if (!frame.isOpen) throw shellUnusable(this.description, exitCode, `${frame.noise}${stderrFrame.noise}`);
     return { stderr: stderr.toString('utf8'), exitCode };
   }
 }

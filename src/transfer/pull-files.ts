@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { lstat, rename, rm, symlink, utimes } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { lstat, readlink, rename, rm, symlink, utimes } from 'node:fs/promises';
+import { dirname, join, posix } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extract as createExtract } from 'tar-stream';
-import { HpcrunError, isSystemError, messageOf } from '../errors.js';
+import { HpcrunError, isMissing, isSystemError, messageOf } from '../errors.js';
 import type { Connection } from '../ssh/connection.js';
 import { quote } from '../ssh/quote.js';
 import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
@@ -19,6 +20,8 @@ export interface RemoteFile {
   sizeBytes: number;
   /** Seconds since 1970, with a fraction. */
   mtime: number;
+  /** Where a symlink leads; empty for a file. */
+  linkTarget: string;
 }
 
 export interface PullResult {
@@ -40,12 +43,13 @@ export async function selectNew(files: RemoteFile[], directory: string): Promise
 async function isPresent(file: RemoteFile, directory: string): Promise<boolean> {
   if (splitRemotePath(file.path) === undefined) return false;
   try {
-    const stats = await lstat(join(directory, file.path));
-    if (file.type === 'symlink') return stats.isSymbolicLink();
+    const path = join(directory, file.path);
+    const stats = await lstat(path);
+    if (file.type === 'symlink') return stats.isSymbolicLink() && (await readlink(path)) === file.linkTarget;
     // Times are compared to the millisecond: file systems on both sides keep different fractions.
     return stats.isFile() && stats.size === file.sizeBytes && Math.abs(stats.mtimeMs - file.mtime * 1000) < 2;
   } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }
@@ -59,7 +63,7 @@ export async function pullFiles(
   remoteDirectory: string,
   files: RemoteFile[],
   directory: string,
-  options: { signal: AbortSignal; onProgress: (receivedBytes: number) => void },
+  options: { mount: string; signal: AbortSignal; onProgress: (receivedBytes: number) => void },
 ): Promise<PullResult> {
   const result: PullResult = { files: 0, bytes: 0, refused: [] };
   const wanted = new Map<string, RemoteFile>();
@@ -71,8 +75,10 @@ export async function pullFiles(
   if (wanted.size === 0) return result;
 
   const tar = new PassThrough({ highWaterMark: 4 << 20 });
-  const unpacked = unpack(tar, wanted, directory, result, options.onProgress);
+  const arrived = new Set<string>();
+  const unpacked = unpack(tar, { wanted, arrived, directory, mount: options.mount }, result, options.onProgress);
   unpacked.catch((error: unknown) => tar.destroy(error instanceof Error ? error : new Error(messageOf(error))));
+  tar.on('error', () => undefined); // `unpacked` fails with it.
   const script = `${scriptPrelude}cd ${quote(remoteDirectory)} || exit 1
 tar -cf - --format=posix --hard-dereference --no-recursion --null -T -
 status=$?
@@ -83,27 +89,58 @@ status=$?
     stdin: list,
     signal: options.signal,
     onStdout: async (chunk) => {
-      if (!tar.write(chunk)) await new Promise((resolve, reject) => tar.once('drain', resolve).once('error', reject));
+      if (!tar.write(chunk)) await Promise.race([once(tar, 'drain'), unpacked]);
     },
   });
   let remote;
   try {
-    remote = await sent;
+    // An error here ends the transfer at once, whatever the far side still has to send.
+    remote = await Promise.race([sent, unpacked.then(() => sent)]);
+    tar.end();
+    await unpacked;
   } catch (error) {
     tar.destroy();
     await Promise.allSettled([unpacked]);
-    throw error;
+    throw asTransferError(error, directory);
   }
-  tar.end();
-  await unpacked;
-  if (remote.exitCode !== 0) throw remoteFailure(connection, 'bringing back results', remote);
+  // Status 2 is what tar gives where a file has gone or cannot be read; the others have arrived.
+  if (remote.exitCode !== 0 && result.files === 0) throw remoteFailure(connection, 'bringing back results', remote);
+  for (const path of wanted.keys())
+    if (!arrived.has(path)) result.refused.push({ path, why: 'it is gone or cannot be read there' });
   return result;
+}
+
+/** What the disk here says, in a user's words. */
+function asTransferError(error: unknown, directory: string): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const why: Record<string, string> = {
+    ENOSPC: 'the disk is full',
+    EDQUOT: 'the quota is used up',
+    EACCES: 'it may not be written to',
+    EROFS: 'it is read-only',
+    ENOTDIR: 'a directory on its way is a file',
+    EEXIST: 'a directory on its way is a file',
+  };
+  const said = why[code];
+  if (error instanceof HpcrunError || said === undefined) return error;
+  return new HpcrunError('TRANSFER_FAILED', `cannot write to ${directory}: ${said}`, {
+    hint: 'What has arrived is kept. Mend it and run the command again, or choose another directory with --to.',
+    cause: error,
+  });
+}
+
+interface Unpacking {
+  wanted: Map<string, RemoteFile>;
+  /** Filled with the paths that came. */
+  arrived: Set<string>;
+  directory: string;
+  /** Where the far side's directory was in the container: links below it are made relative. */
+  mount: string;
 }
 
 async function unpack(
   tar: Readable,
-  wanted: Map<string, RemoteFile>,
-  directory: string,
+  { wanted, arrived, directory, mount }: Unpacking,
   result: PullResult,
   onProgress: (receivedBytes: number) => void,
 ): Promise<void> {
@@ -113,7 +150,9 @@ async function unpack(
   for await (const entry of extract) {
     const { name, type } = entry.header;
     // The declared type leaves out that a header may have none.
-    const linkname = (entry.header.linkname as string | null) ?? '';
+    const { linkname } = entry.header as { linkname?: string | null };
+    const linkTarget = fromMount(name, linkname ?? '', mount);
+    arrived.add(name);
     const file = wanted.get(name);
     const parts = splitRemotePath(name);
     const refuse = (why: string) => {
@@ -121,13 +160,13 @@ async function unpack(
       entry.resume();
     };
     if (!file || !parts) refuse('it was not asked for');
-    else if (type === 'symlink' && !isLinkInside(name, linkname)) refuse('it is a link out of the directory');
+    else if (type === 'symlink' && !isLinkInside(name, linkTarget)) refuse('it is a link out of the directory');
     else if (type !== 'file' && type !== 'symlink') refuse('it is neither a file nor a link');
     else {
       const target = await prepareParents(directory, parts);
       if (target === undefined) refuse('a directory on its way is a link or a file here');
       else if (type === 'symlink') {
-        await placeLink(target, linkname);
+        await placeLink(target, linkTarget);
         entry.resume();
         result.files += 1;
       } else {
@@ -140,6 +179,12 @@ async function unpack(
     }
   }
   await feeding;
+}
+
+/** `/workspace/out/x` as seen from `latest` is `out/x`; every other target stays as it is. */
+export function fromMount(path: string, linkTarget: string, mount: string): string {
+  if (!linkTarget.startsWith(`${mount}/`)) return linkTarget;
+  return posix.relative(posix.dirname(posix.join(mount, path)), linkTarget);
 }
 
 function temporaryName(target: string): string {

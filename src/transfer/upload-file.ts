@@ -5,6 +5,7 @@ import { Transform } from 'node:stream';
 import { HpcrunError } from '../errors.js';
 import type { Connection } from '../ssh/connection.js';
 import { quote } from '../ssh/quote.js';
+import { printable } from '../ssh/terminal-text.js';
 import { diskFullStatus, remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
 
 const damagedStatus = 91;
@@ -50,9 +51,13 @@ export async function uploadFile(
       onStdout: () => undefined,
     });
     if (result.exitCode === damagedStatus) {
-      throw new HpcrunError('TRANSFER_FAILED', `${upload.localPath} arrived damaged: ${result.stderr.trim()}`, {
-        hint: 'Run the command again. If it happens twice, the disk of one of the two sides is failing.',
-      });
+      throw new HpcrunError(
+        'TRANSFER_FAILED',
+        `${upload.localPath} arrived damaged: ${printable(result.stderr.trim())}`,
+        {
+          hint: 'Run the command again. If it happens twice, the disk of one of the two sides is failing.',
+        },
+      );
     }
     if (result.exitCode !== 0) throw remoteFailure(connection, `copying ${posix.basename(upload.remotePath)}`, result);
   } finally {
@@ -65,12 +70,17 @@ function renderReceiver({ sizeBytes, sha256, remotePath, mode }: Upload): string
   const temporary = posix.join(directory, `.${posix.basename(remotePath)}.${randomBytes(6).toString('hex')}.part`);
   return `${scriptPrelude}directory=${quote(directory)}
 temporary=${quote(temporary)}
+target=${quote(remotePath)}
 try_disk mkdir -p "$directory"
 free=$(df -Pk "$directory" | awk 'NR == 2 { print $4 }')
 if [ "\${free:-0}" -lt ${Math.ceil(sizeBytes / 1024)} ]; then
   echo "No space left: ${Math.ceil(sizeBytes / 1024)} KiB are needed in $directory, $free KiB are free" >&2
   exit ${diskFullStatus}
 fi
+# A file that is there is in use: it is never replaced by another copy of itself.
+is_there() { [ "$(stat -Lc %s "$target" 2>/dev/null)" = ${sizeBytes} ]; }
+if is_there; then exit 0; fi
+find "$directory" -maxdepth 1 -name '.*.part' -mmin +1440 -exec rm -f {} +
 trap 'rm -f "$temporary"' EXIT
 trap 'exit 1' HUP INT TERM
 try_disk sh -c 'cat >"$1"' sh "$temporary"
@@ -80,6 +90,7 @@ if [ "\${sum#\\\\}" != ${sha256} ]; then
   echo "its sha256 should be ${sha256} and is $sum" >&2
   exit ${damagedStatus}
 fi
-chmod ${mode} "$temporary" && mv "$temporary" ${quote(remotePath)}
+if is_there; then exit 0; fi
+chmod ${mode} "$temporary" && mv "$temporary" "$target"
 `;
 }

@@ -8,7 +8,7 @@ describe('RemoteLayout', () => {
     expect(layout.image('5e')).toBe('/work/ada/hpcrun/images/5e.sif');
     expect(layout.snapshot('c0')).toBe('/work/ada/hpcrun/code/c0');
     expect(run.directory).toBe('/work/ada/hpcrun/runs/id');
-    const paths = [run.record, run.script, run.environment, run.work, run.log, run.receipt, run.sentinel, run.baseline];
+    const paths = [run.work, run.log, run.state, run.sentinel, run.baseline];
     expect(new Set(paths).size).toBe(paths.length);
     for (const path of paths) expect(path).toMatch(/^\/work\/ada\/hpcrun\/runs\/id\/[a-z]/);
   });

@@ -58,6 +58,7 @@ describe('resolveCluster', () => {
       compression: 'gzip',
       pollSeconds: 60,
       isSandbox: false,
+      stateDirectory: expect.stringMatching(/\/clusters\/claix$/) as string,
     });
   });
 
@@ -75,6 +76,7 @@ describe('resolveCluster', () => {
       pollSeconds: 90,
       modules: ['m'],
       isSandbox: false,
+      stateDirectory: expect.stringMatching(/\/clusters\/c$/) as string,
     });
   });
 

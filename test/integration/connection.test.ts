@@ -58,6 +58,15 @@ describe('a connection', () => {
     expect(answers).toEqual(Array.from({ length: 8 }, (_, index) => `${index}\n`));
   });
 
+  it('never misses the end of a script, however soon it comes', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const results = await Promise.all(
+        Array.from({ length: 8 }, (_, index) => connection.run(`exit ${index}`, { signal })),
+      );
+      expect(results.map(({ exitCode }) => exitCode)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+  });
+
   it('ends a script that takes too long, or that the user interrupts', async () => {
     await expect(connection.run('sleep 60', { signal, timeoutMs: 300 })).rejects.toMatchObject({
       code: 'REMOTE_TIMEOUT',
@@ -90,8 +99,9 @@ describe('a login shell that gets in the way', () => {
   }
 
   it('may print as much as it likes', async () => {
-    await withStartupFile('seq 1 2000; echo "Welcome to $(hostname)"; export LANG=de_DE', async () => {
-      expect(await output('echo clean')).toBe('clean\n');
+    await withStartupFile('seq 1 2000; echo "Welcome to $(hostname)"; echo noise >&2; export LANG=de_DE', async () => {
+      const result = await connection.run('echo clean; echo own >&2', { signal });
+      expect([result.stdout.toString(), result.stderr]).toEqual(['clean\n', 'own\n']);
     });
   });
 

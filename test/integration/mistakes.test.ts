@@ -100,6 +100,41 @@ describe('mistakes get a code, a hint and an exit status', () => {
   });
 });
 
+describe('mistakes about runs and results', () => {
+  it('a command that does not exist', async () => {
+    const project = await makePythonProject({});
+    expect(await failing(['stauts'], project)).toMatchObject({
+      exitCode: 2,
+      code: 'USAGE',
+      message: 'unknown command "stauts"; did you mean "status"?',
+    });
+    expect(await failing(['sandbox', 'upp'], project)).toMatchObject({ exitCode: 2, code: 'USAGE' });
+  });
+
+  it('a run whose directory is gone, a target that cannot be written, and the last run of another project', async () => {
+    const project = await makePythonProject({ 'write.py': 'open("out.txt", "w").write("x" * 3000000)\n', taken: '' });
+    const run = await hpcrun(['submit', '--json', '--wait', 'write.py'], { cwd: project });
+    const { runId } = run.objects[0] as { runId: string };
+    const blocked = await failing(['pull-results', runId, '--to', 'taken/below'], project);
+    expect(blocked).toMatchObject({ exitCode: 6, code: 'TRANSFER_FAILED' });
+
+    const other = await makePythonProject({});
+    expect(await failing(['pull-results'], other)).toMatchObject({ exitCode: 8, code: 'RUN_NOT_FOUND' });
+
+    await onLogin(`rm -rf ${farRoot}/runs/${runId}`);
+    expect(await failing(['status', runId], project)).toMatchObject({ exitCode: 8, code: 'RUN_NOT_FOUND' });
+    expect(await failing(['cancel', runId], project)).toMatchObject({ exitCode: 8, code: 'RUN_NOT_FOUND' });
+  });
+
+  it('a script that is not sent because it is ignored', async () => {
+    const project = await makePythonProject({ ...script, '.hpcrunignore': '*.py\n' });
+    expect(await failing(['submit', '--json', 'ok.py'], project)).toMatchObject({
+      exitCode: 2,
+      code: 'SCRIPT_NOT_FOUND',
+    });
+  });
+});
+
 describe('clusters that should not be talked to', () => {
   async function projectWith(cluster: Record<string, unknown>): Promise<string> {
     const project = await makePythonProject(script);

@@ -1,8 +1,11 @@
 import { execa } from 'execa';
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { copyExample, farRoot, hpcrun, onLogin, type CommandResult } from './lab.js';
+import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { noPrompter } from '../../src/ssh/prompter.js';
+import { openConnection } from '../../src/ssh/ssh2-connection.js';
+import { uploadFile } from '../../src/transfer/upload-file.js';
+import { copyExample, farRoot, hpcrun, onLogin, sandboxCluster, type CommandResult } from './lab.js';
 
 interface Submitted {
   type: string;
@@ -60,7 +63,7 @@ describe('examples/digits, the whole way', () => {
 
   it('prints the output of the job, with the GPU SLURM gave it', async () => {
     const { stdout } = await hpcrun(['logs', submitted.runId], { cwd: project });
-    expect(stdout).toMatch(/^host c[12], visible GPUs: [01]$/m);
+    expect(stdout).toMatch(/^host c[12], CUDA_VISIBLE_DEVICES: [01]$/m);
     expect(stdout.match(/^epoch /gm)).toHaveLength(20);
   });
 
@@ -89,5 +92,30 @@ describe('examples/digits, the whole way', () => {
     expect(again.image).toEqual({ ...submitted.image, built: false, converted: false, uploaded: false });
     expect(again.code).toEqual(submitted.code);
     expect((await hpcrun(['wait', again.runId], { cwd: project })).exitCode).toBe(0);
+  });
+
+  it('sends the code anew where a clean-up has taken a part of it', async () => {
+    const snapshot = `${farRoot}/code/${submitted.code.treeHash}`;
+    await onLogin(`chmod u+w ${snapshot} && rm -f ${snapshot}/train.py`);
+    const run = await hpcrun(['submit', '--json', '--wait', 'train.py', '--epochs', '1'], { cwd: project });
+    expect(run.exitCode).toBe(0);
+    expect(await onLogin(`ls ${snapshot}/train.py; ls -A ${farRoot}/code ${farRoot}/runs | grep -c new || true`)).toBe(
+      `${snapshot}/train.py\n0`,
+    );
+  });
+
+  it('leaves an image that is there alone when it is sent again', async () => {
+    const image = `${farRoot}/images/${submitted.image.sha256}.sif`;
+    const before = await onLogin(`stat -c %i ${image}`);
+    const { port, identityFile, knownHostsFile } = await sandboxCluster();
+    const overrides = { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile, isolated: true };
+    const signal = new AbortController().signal;
+    const connection = await openConnection(overrides, { env: {}, prompter: noPrompter, signal });
+    const { sha256, sizeBytes } = submitted.image;
+    const localPath = join(inject('labEnvironment').XDG_CACHE_HOME ?? '', 'hpcrun', 'sif', `${sha256}.sif`);
+    const upload = { localPath, sha256, sizeBytes, remotePath: image, mode: '0440' };
+    await uploadFile(connection, upload, { signal, onProgress: () => undefined });
+    connection.close();
+    expect(await onLogin(`stat -c %i ${image}; ls -A ${farRoot}/images | grep -c part || true`)).toBe(`${before}\n0`);
   });
 });

@@ -25,11 +25,13 @@ describe('a record as text', () => {
   });
 });
 
+const ignore = () => undefined;
+
 describe('RecordStore', () => {
   const ids = ['20261122-100000-bbbb', '20261121-100000-cccc', '20261122-110000-aaaa'];
 
   it('keeps records, lists them from the oldest and forgets those that are removed', async () => {
-    const store = new RecordStore(await makeTemporaryDirectory(), 'claix');
+    const store = new RecordStore(await makeTemporaryDirectory(), ignore);
     expect(await store.list()).toEqual([]);
     expect(await store.load(ids[0] ?? '')).toBeUndefined();
     for (const runId of ids) await store.save(runRecord({ runId }));
@@ -41,27 +43,38 @@ describe('RecordStore', () => {
   });
 
   it('replaces a record that is saved again', async () => {
-    const store = new RecordStore(await makeTemporaryDirectory(), 'claix');
+    const store = new RecordStore(await makeTemporaryDirectory(), ignore);
     await store.save(runRecord({ jobId: null }));
     await store.save(runRecord({ jobId: '41' }));
     expect(await store.list()).toEqual([runRecord({ jobId: '41' })]);
   });
 
-  it('keeps clusters apart, and what is no record out', async () => {
+  it('passes over what is no record, and says so of one that cannot be read', async () => {
     const state = await makeTemporaryDirectory();
-    const store = new RecordStore(state, 'claix');
+    const unreadable: string[] = [];
+    const store = new RecordStore(state, (path) => unreadable.push(path));
     await store.save(runRecord());
     for (const name of ['notes.json', `${runRecord().runId}.json.part`, 'README']) {
-      await writeFile(join(state, 'runs', 'claix', name), '{');
+      await writeFile(join(state, 'runs', name), '{');
     }
     expect(await store.list()).toEqual([runRecord()]);
-    expect(await new RecordStore(state, 'other').list()).toEqual([]);
+    expect(unreadable).toEqual([]);
+    const broken = join(state, 'runs', '20261122-120000-dddd.json');
+    await writeFile(broken, '');
+    expect(await store.list()).toEqual([runRecord()]);
+    expect(unreadable).toEqual([broken]);
+  });
+
+  it('takes many writers of one record at once', async () => {
+    const store = new RecordStore(await makeTemporaryDirectory(), ignore);
+    await Promise.all(Array.from({ length: 10 }, (_, index) => store.save(runRecord({ jobId: String(index) }))));
+    expect(await store.list()).toHaveLength(1);
   });
 
   it('lets nobody else read them', async () => {
     const state = await makeTemporaryDirectory();
-    await new RecordStore(state, 'claix').save(runRecord());
-    const directory = join(state, 'runs', 'claix');
+    await new RecordStore(state, ignore).save(runRecord());
+    const directory = join(state, 'runs');
     const [name = ''] = await readdir(directory);
     expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
   });

@@ -19,7 +19,8 @@ describe('exitStatusOf', () => {
     ['OUT_OF_MEMORY', undefined, 137],
     ['OUT_OF_MEMORY', 137, 137],
     ['NODE_FAIL', undefined, 1],
-    ['UNKNOWN', undefined, 1],
+    ['UNKNOWN', undefined, 8],
+    ['TIMEOUT', 143, 124],
   ])('a job that is %s with status %j gives %d', (state, exitCode, expected) => {
     const record = runRecord();
     const none = { reason: undefined, elapsedSeconds: undefined, nodes: undefined, startTime: undefined };

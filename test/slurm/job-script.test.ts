@@ -18,7 +18,7 @@ const minimal: JobScript = {
   },
   runDirectory: run,
   imagePath: `/work/ada/hpcrun/images/${'5e'.repeat(32)}.sif`,
-  imageBytes: 731_000_000,
+  imageBytes: '731000000',
   binds: [],
   mount: '/workspace',
   containerDirectory: '/workspace',
@@ -84,16 +84,19 @@ describe('renderJobScript', () => {
 
   it('gives the container exactly the arguments it was given', async () => {
     const text = renderJobScript(await loadTemplate('single'), full);
-    const from = text.indexOf('\ncommand=(');
+    const from = text.indexOf('\noptions=(');
     const to = text.indexOf('\n"${command[@]}" &');
     const assignment = text.slice(from, to);
     const { stdout } = runShell(
       'bash',
-      `container=C scratch=S run=R image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
+      `C() { echo '--no-eval'; }\ncontainer=C scratch=S run=R image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
     );
     const argv = stdout.split('\0').slice(0, -1);
     expect(argv.slice(argv.indexOf('I') + 1)).toEqual(full.command);
     expect(argv).toContain('--nv');
+    expect(argv).toContain('--no-eval');
+    // Not known to this container program.
+    expect(argv).not.toContain('--no-umask');
     expect(argv.slice(argv.indexOf('--bind'), argv.indexOf('I'))).toEqual([
       ...['--bind', 'R/work:/my work'],
       ...['--bind', '/hpcwork/ada/data sets:/data:ro'],

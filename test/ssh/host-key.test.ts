@@ -87,10 +87,14 @@ describe('loadKnownHosts', () => {
   });
 });
 
+const blobOf = (type: string) => Buffer.from(`\0\0\0${String.fromCharCode(type.length)}${type}rest`).toString('base64');
+
 describe('preferredKeyAlgorithms', () => {
   it('asks for what can be compared, RSA with its newer signatures', () => {
     const known = parseKnownHosts(
-      'login.example.org ssh-rsa AAAA\nlogin.example.org ssh-ed25519 AAAA\nb ssh-dss AAAA\n',
+      ['ssh-rsa', 'ssh-ed25519', 'ssh-dss', 'sk-ssh-ed25519@openssh.com']
+        .map((type) => `login.example.org ${type} ${blobOf(type)}\n`)
+        .join(''),
     );
     expect(preferredKeyAlgorithms(known, settings())).toEqual([
       'rsa-sha2-512',

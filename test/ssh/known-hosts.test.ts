@@ -47,7 +47,10 @@ describe('checkHostKey', () => {
     [`login.example.org ${shown}`, 'login.example.org', 2222, 'unknown'],
     [`[login.example.org]:2222 ${otherShown}`, 'login.example.org', 2222, 'changed'],
     // known by a key of another type only
-    [`login.example.org ssh-rsa ${shown.split(' ')[1] ?? ''}x`, 'login.example.org', 22, 'changed'],
+    [`login.example.org ssh-rsa ${makeKey('ssh-rsa', 'x').toString('base64')}`, 'login.example.org', 22, 'changed'],
+    // SSH-1, and a type that is not the key's
+    ['login.example.org 1024 35 1234567890', 'login.example.org', 22, 'unknown'],
+    [`login.example.org ssh-rsa ${otherShown.split(' ')[1] ?? ''}`, 'login.example.org', 22, 'unknown'],
     // wildcards and negation
     [`*.example.org ${shown}`, 'login.example.org', 22, 'known'],
     [`*.example.org ${shown}`, 'example.org', 22, 'unknown'],
@@ -173,9 +176,9 @@ describe('knownKeyTypes', () => {
     const text = [
       `a ${shown}`,
       `a ${otherShown}`,
-      'a ssh-rsa AAAA',
-      '@revoked a ecdsa-sha2-nistp256 AAAA',
-      'b ssh-dss AAAA',
+      `a ssh-rsa ${makeKey('ssh-rsa', 'x').toString('base64')}`,
+      `@revoked a ecdsa-sha2-nistp256 ${makeKey('ecdsa-sha2-nistp256', 'x').toString('base64')}`,
+      `b ssh-dss ${makeKey('ssh-dss', 'x').toString('base64')}`,
     ].join('\n');
     expect(knownKeyTypes(parseKnownHosts(text), 'a', 22)).toEqual(['ssh-ed25519', 'ssh-rsa']);
     expect(knownKeyTypes(parseKnownHosts(text), 'a', 2222)).toEqual([]);

@@ -1,7 +1,7 @@
 import { mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { selectNew, type RemoteFile } from '../../src/transfer/pull-files.js';
+import { fromMount, selectNew, type RemoteFile } from '../../src/transfer/pull-files.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 
 const mtime = 1_700_000_000.25;
@@ -10,6 +10,7 @@ const file = (path: string, changes: Partial<RemoteFile> = {}): RemoteFile => ({
   type: 'file',
   sizeBytes: 4,
   mtime,
+  linkTarget: '',
   ...changes,
 });
 
@@ -28,7 +29,7 @@ describe('selectNew', () => {
     const files = [
       file('out/same'),
       file('out/same', { mtime: mtime + 0.0009 }),
-      file('out/link', { type: 'symlink' }),
+      file('out/link', { type: 'symlink', linkTarget: 'same' }),
     ];
     expect(await selectNew(files, directory)).toEqual([]);
   });
@@ -39,6 +40,7 @@ describe('selectNew', () => {
     ['is newer', file('out/same', { mtime: mtime + 1 })],
     ['is older', file('out/same', { mtime: mtime - 1 })],
     ['is a link here', file('out/link')],
+    ['is a link that led elsewhere', file('out/link', { type: 'symlink', linkTarget: 'other' })],
     ['is a file here and a link there', file('out/same', { type: 'symlink' })],
     ['is a directory here', file('out')],
     ['is below a file here', file('out/same/below')],
@@ -50,5 +52,17 @@ describe('selectNew', () => {
   it('takes everything, in order, into a directory that is not there yet', async () => {
     const files = [file('b'), file('a/c')];
     expect(await selectNew(files, join(await makeTemporaryDirectory(), 'missing'))).toEqual(files);
+  });
+});
+
+describe('fromMount', () => {
+  it.each([
+    ['latest', '/workspace/out/x', 'out/x'],
+    ['a/b/latest', '/workspace/out/x', '../../out/x'],
+    ['latest', 'out/x', 'out/x'],
+    ['latest', '/workspaces/x', '/workspaces/x'],
+    ['latest', '/workspace/../etc', '../etc'],
+  ])('%s → %s becomes %s', (path, target, expected) => {
+    expect(fromMount(path, target, '/workspace')).toBe(expected);
   });
 });
