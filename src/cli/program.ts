@@ -46,26 +46,29 @@ function withExamples(command: Command, ...examples: [command: string, meaning: 
 
 /** A command that only holds others: alone it shows what there is, as a mistake. */
 function helpOrUnknown(command: Command, setStatus: (status: number) => void): void {
-  command.allowExcessArguments().action(() => {
-    const [word] = command.args;
-    if (word === undefined) {
-      command.outputHelp({ error: true });
-      setStatus(2);
-      return;
-    }
-    const close = closest(
-      word,
-      command.commands.map((known) => known.name()),
-    );
-    const path = command.parent ? `${command.parent.name()} ${command.name()}` : command.name();
-    throw new HpcrunError(
-      'USAGE',
-      `unknown command "${word}"${close === undefined ? '' : `; did you mean "${close}"?`}`,
-      {
-        hint: `${path} --help`,
-      },
-    );
-  });
+  command
+    .allowExcessArguments()
+    .allowUnknownOption()
+    .action(() => {
+      const [word] = command.args;
+      if (word === undefined) {
+        command.outputHelp({ error: true });
+        setStatus(2);
+        return;
+      }
+      const close = closest(
+        word,
+        command.commands.map((known) => known.name()),
+      );
+      const path = command.parent ? `${command.parent.name()} ${command.name()}` : command.name();
+      throw new HpcrunError(
+        'USAGE',
+        `unknown ${word.startsWith('-') ? 'option' : 'command'} "${word}"${close === undefined ? '' : `; did you mean "${close}"?`}`,
+        {
+          hint: `${path} --help`,
+        },
+      );
+    });
 }
 
 const runArgument = 'a run id or the beginning of one, a SLURM job id, a name, or @last';

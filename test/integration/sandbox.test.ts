@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hpcrun, makePythonProject } from './lab.js';
 
 async function leftovers(name: string): Promise<string> {
@@ -15,10 +15,18 @@ async function leftovers(name: string): Promise<string> {
   return lists.map(({ stdout }) => stdout).join('');
 }
 
+const name = 'hpcrun-test-small';
+
+// A run of the tests that was cut off may have left one behind.
+const takeDown = () =>
+  hpcrun(['sandbox', 'down', '--keep-images'], { cwd: tmpdir(), env: { HPCRUN_SANDBOX_NAME: name } });
+beforeAll(takeDown);
+afterAll(takeDown);
+
 describe('hpcrun sandbox', () => {
   it('comes up once, runs jobs without accounting, and leaves nothing behind', async () => {
     const state = await mkdtemp(join(tmpdir(), 'hpcrun-state-'));
-    const env = { HPCRUN_SANDBOX_NAME: 'hpcrun-test-small', XDG_STATE_HOME: state };
+    const env = { HPCRUN_SANDBOX_NAME: name, XDG_STATE_HOME: state };
     const cwd = await makePythonProject({ 'ok.py': 'print("ok")\n', 'fail.py': 'raise SystemExit(5)\n' });
     const up = await hpcrun(['sandbox', 'up', '--nodes', '1', '--no-accounting', '--json'], { cwd, env });
     expect(up.exitCode).toBe(0);
@@ -47,7 +55,7 @@ describe('hpcrun sandbox', () => {
     expect((await hpcrun(['status', '--json'], { cwd, env })).objects).toHaveLength(2);
 
     expect((await hpcrun(['sandbox', 'down', '--keep-images'], { cwd, env })).exitCode).toBe(0);
-    expect(await leftovers('hpcrun-test-small')).toBe('');
+    expect(await leftovers(name)).toBe('');
     const gone = await hpcrun(['submit', 'ok.py'], { cwd, env });
     expect(gone.exitCode).toBe(2);
     expect(gone.stderr).toContain('hpcrun sandbox up');
