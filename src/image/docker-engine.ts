@@ -22,8 +22,6 @@ const inspectSchema = z.object({
       Entrypoint: z.array(z.string()).nullish(),
       Cmd: z.array(z.string()).nullish(),
       Env: z.array(z.string()).nullish(),
-      WorkingDir: z.string().nullish(),
-      User: z.string().nullish(),
       Labels: z.record(z.string(), z.string()).nullish(),
     })
     .nullish(),
@@ -31,8 +29,6 @@ const inspectSchema = z.object({
 
 /** Docker through its command-line client, so that contexts, credentials and builders are the user's own. */
 export class DockerEngine implements ContainerEngine {
-  readonly name = 'docker';
-
   async build(request: BuildRequest, options: EngineOptions): Promise<string> {
     const directory = await mkdtemp(join(tmpdir(), 'hpcrun-build-'));
     try {
@@ -98,8 +94,6 @@ export class DockerEngine implements ContainerEngine {
       entrypoint: Config?.Entrypoint ?? [],
       command: Config?.Cmd ?? [],
       environment: Config?.Env ?? [],
-      workingDirectory: Config?.WorkingDir ?? '',
-      user: Config?.User ?? '',
       labels: Config?.Labels ?? {},
     };
   }

@@ -11,8 +11,6 @@ export interface ImageInfo {
   command: string[];
   /** `NAME=value`, in order. */
   environment: string[];
-  workingDirectory: string;
-  user: string;
   labels: Record<string, string>;
 }
 
@@ -42,7 +40,6 @@ export interface RootfsExport {
 
 /** A program that builds and holds container images. */
 export interface ContainerEngine {
-  readonly name: string;
   /** Builds an image and returns its id. Throws BUILD_FAILED with the end of the build's own output. */
   build(request: BuildRequest, options: EngineOptions): Promise<string>;
   /** Undefined if there is no such image. */

@@ -9,7 +9,7 @@ import { writeTree } from '../support/write-tree.js';
 const facts = {
   home: '/home/ada',
   architecture: 'amd64',
-  variables: { WORK: '/work/ada', A_1: 'x', EMPTY: '', ODD: '/a$b' },
+  variables: { WORK: '/scratch/ada', A_1: 'x', EMPTY: '', ODD: '/a$b' },
 };
 
 describe('variableNames', () => {
@@ -37,8 +37,8 @@ describe('expandRemotePath', () => {
     ['~/', '/home/ada'],
     ['~/a b', '/home/ada/a b'],
     ['/a/~/b', '/a/~/b'],
-    ['$WORK', '/work/ada'],
-    ['${WORK}/x', '/work/ada/x'],
+    ['$WORK', '/scratch/ada'],
+    ['${WORK}/x', '/scratch/ada/x'],
     ['/data/${A_1}y/$A_1/z', '/data/xy/x/z'],
     // What a variable holds is not expanded again.
     ['$ODD/c', '/a$b/c'],
@@ -81,10 +81,10 @@ describe.each(['/bin/sh', 'bash'])('renderProbe under %s', (shell) => {
   it('asks the login shell for what is not set otherwise, past what its start-up files print', async () => {
     const home = await makeTemporaryDirectory();
     await writeTree(home, {
-      '.profile': 'echo "Welcome"\necho "hpcrun-value=/wrong"\nexport WORK="/work/ada"\nSET=/from-profile\n',
+      '.profile': 'echo "Welcome"\necho "hpcrun-value=/wrong"\nexport WORK="/scratch/ada"\nSET=/from-profile\n',
     });
     const values = probe(['WORK', 'SET', 'NEITHER'], { HOME: home, SHELL: '/bin/sh', SET: '/from-outside' });
-    expect(values.slice(2)).toEqual(['/work/ada', '/from-outside', '']);
+    expect(values.slice(2)).toEqual(['/scratch/ada', '/from-outside', '']);
   });
 
   it('leaves what is set nowhere empty, even without a login shell', async () => {

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { parseMount, parseVolume, type Bind } from '../../src/config/bind.js';
 import { failureOf } from '../support/failure.js';
 
-const data = (readonly: boolean): Bind => ({ source: '/work/data', target: '/data', readonly });
+const data = (readonly: boolean): Bind => ({ source: '/scratch/data', target: '/data', readonly });
 
 describe('parseVolume', () => {
   it.each<[string, Bind]>([
-    ['/work/data:/data', data(false)],
-    ['/work/data:/data:ro', data(true)],
-    ['/work/data:/data:rw', data(false)],
+    ['/scratch/data:/data', data(false)],
+    ['/scratch/data:/data:ro', data(true)],
+    ['/scratch/data:/data:rw', data(false)],
     ['~:/home/me', { source: '~', target: '/home/me', readonly: false }],
     ['$WORK/my data:/my data:ro', { source: '$WORK/my data', target: '/my data', readonly: true }],
   ])('reads %j', (text, expected) => {
@@ -39,12 +39,12 @@ describe('parseVolume', () => {
 
 describe('parseMount', () => {
   it.each<[string, Bind]>([
-    ['type=bind,source=/work/data,target=/data', data(false)],
-    ['type=bind,src=/work/data,dst=/data,readonly', data(true)],
-    ['target=/data,source=/work/data,type=bind,ro', data(true)],
-    ['type=bind,source=/work/data,destination=/data,readonly=true', data(true)],
-    ['type=bind,source=/work/data,target=/data,readonly=false', data(false)],
-    ['type=bind,source=/work/data,target=/data,ro=0', data(false)],
+    ['type=bind,source=/scratch/data,target=/data', data(false)],
+    ['type=bind,src=/scratch/data,dst=/data,readonly', data(true)],
+    ['target=/data,source=/scratch/data,type=bind,ro', data(true)],
+    ['type=bind,source=/scratch/data,destination=/data,readonly=true', data(true)],
+    ['type=bind,source=/scratch/data,target=/data,readonly=false', data(false)],
+    ['type=bind,source=/scratch/data,target=/data,ro=0', data(false)],
     ['type=bind,source=/a=b,target=/data', { source: '/a=b', target: '/data', readonly: false }],
   ])('reads %j', (text, expected) => {
     expect(parseMount(text)).toEqual(expected);

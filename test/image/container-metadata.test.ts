@@ -13,8 +13,6 @@ const image = (changes: Partial<ImageInfo>): ImageInfo => ({
   entrypoint: [],
   command: [],
   environment: [],
-  workingDirectory: '',
-  user: '',
   labels: {},
   ...changes,
 });

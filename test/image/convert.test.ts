@@ -22,8 +22,6 @@ const info: ImageInfo = {
   entrypoint: [],
   command: ['cat', '/app/text'],
   environment: ['A=1'],
-  workingDirectory: '',
-  user: '',
   labels: {},
 };
 
@@ -42,7 +40,6 @@ const makeRootfs = async (exportedAt: Date) => {
 const engineWith = (rootfs: Buffer, pieces: number[], failure?: HpcrunError) => {
   const state = { isDisposed: false };
   const engine: ContainerEngine = {
-    name: 'one tar',
     build: () => Promise.reject(new Error('this engine does not build')),
     inspect: () => Promise.resolve(info),
     exportRootfs: () => {

@@ -3,13 +3,30 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { binPath } from './lab.js';
+import { packageDirectory } from '../../src/package-directory.js';
+import { binPath, pythonDockerfile } from './lab.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     /** Variables that keep the tests' own sandbox and files apart from the user's. */
     labEnvironment: Record<string, string>;
   }
+}
+
+/**
+ * Builds what the test projects build, under names that stay, so that the next run finds the layers; the projects' own
+ * names, one for each temporary directory, are removed after the tests.
+ */
+async function keepLayers(): Promise<void> {
+  await execa('docker', ['build', '--tag', 'hpcrun-test/python', '-'], { input: pythonDockerfile });
+  await execa('docker', ['build', '--tag', 'hpcrun-test/digits', join(packageDirectory(), 'examples', 'digits')]);
+}
+
+async function removeProjectImages(): Promise<void> {
+  const filters = ['project', 'example'].flatMap((kind) => ['--filter', `reference=hpcrun/hpcrun-${kind}-*`]);
+  const { stdout } = await execa('docker', ['images', '--format', '{{.Repository}}:{{.Tag}}', ...filters]);
+  const tags = stdout.split('\n').filter((tag) => tag !== '');
+  if (tags.length > 0) await execa('docker', ['image', 'rm', '--force', ...tags]);
 }
 
 /**
@@ -27,12 +44,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const options = { env: labEnvironment, stdio: 'inherit' } as const;
   const takeDown = async () => {
     await execa('node', [binPath, 'sandbox', 'down', '--keep-images'], options);
+    await removeProjectImages();
     await rm(directory, { recursive: true, force: true });
   };
   try {
     await execa('node', [binPath, 'sandbox', 'up', '--install-engine'], options);
+    await keepLayers();
   } catch (error) {
-    await takeDown();
+    // What went wrong first is what has to be seen.
+    await Promise.allSettled([takeDown()]);
     throw error;
   }
   project.provide('labEnvironment', labEnvironment);

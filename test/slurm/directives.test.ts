@@ -6,8 +6,8 @@ import { failureOf } from '../support/failure.js';
 const head = (resources: ResourceRequest, changes: Partial<JobHead> = {}): JobHead => ({
   name: 'digits',
   comment: 'hpcrun:20261122-081530-k3f9',
-  logPath: '/work/ada/hpcrun/runs/r/logs/job.log',
-  workingDirectory: '/work/ada/hpcrun/runs/r/work',
+  logPath: '/scratch/ada/hpcrun/runs/r/logs/job.log',
+  workingDirectory: '/scratch/ada/hpcrun/runs/r/work',
   resources,
   ...changes,
 });
@@ -15,9 +15,9 @@ const head = (resources: ResourceRequest, changes: Partial<JobHead> = {}): JobHe
 const always = [
   '--job-name=digits',
   '--comment=hpcrun:20261122-081530-k3f9',
-  '--output=/work/ada/hpcrun/runs/r/logs/job.log',
+  '--output=/scratch/ada/hpcrun/runs/r/logs/job.log',
   '--open-mode=append',
-  '--chdir=/work/ada/hpcrun/runs/r/work',
+  '--chdir=/scratch/ada/hpcrun/runs/r/work',
   '--nodes=1',
   '--ntasks=1',
 ];

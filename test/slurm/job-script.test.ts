@@ -5,7 +5,7 @@ import { failureOf } from '../support/failure.js';
 import { runShell } from '../support/shell.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 
-const run = '/work/ada/hpcrun/runs/20261122-081530-k3f9';
+const run = '/scratch/ada/hpcrun/runs/20261122-081530-k3f9';
 
 const minimal: JobScript = {
   runId: '20261122-081530-k3f9',
@@ -17,7 +17,7 @@ const minimal: JobScript = {
     resources: {},
   },
   runDirectory: run,
-  imagePath: `/work/ada/hpcrun/images/${'5e'.repeat(32)}.sif`,
+  imagePath: `/scratch/ada/hpcrun/images/${'5e'.repeat(32)}.sif`,
   imageBytes: '731000000',
   binds: [],
   mount: '/workspace',

@@ -15,11 +15,11 @@ export function runRecord(changes: Partial<RunRecord> = {}): RunRecord {
     command: ['python3', 'train.py', '--lr', '0.1 x'],
     containerDirectory: '/workspace',
     mount: '/workspace',
-    binds: [{ source: '/work/ada/data', target: '/data', readonly: true }],
+    binds: [{ source: '/scratch/ada/data', target: '/data', readonly: true }],
     variables: ['EPOCHS'],
     resources: { gpus: { type: 'h100', count: 1 }, memory: '32G', time: 3600 },
     resultsExclude: ['*.tmp'],
-    root: '/work/ada/hpcrun',
+    root: '/scratch/ada/hpcrun',
     jobId: '41',
     ...changes,
   };

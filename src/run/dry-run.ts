@@ -1,0 +1,59 @@
+import type { ClusterFacts } from '../cluster/probe.js';
+import { takeSnapshot } from '../cluster/snapshot.js';
+import type { ImageInfo } from '../image/engine.js';
+import { formatBytes } from '../progress.js';
+import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
+import { renderRunRecord, renderScriptInput } from './describe-run.js';
+import { describeCommand, type Plan } from './plan.js';
+import { makeRunId } from './run-id.js';
+import type { Session } from './session.js';
+
+/** What `submit --dry-run` shows; touches neither the engine nor the cluster. */
+export interface DryRun {
+  runId: string;
+  command: string;
+  steps: string[];
+  script: string;
+}
+
+/** The plan in words and the batch script, with the parts that only building or asking the cluster would tell in <angle brackets>. */
+export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
+  const snapshot = await takeSnapshot(plan.project.directory);
+  const facts: ClusterFacts = { root: session.cluster.root, home: '~', architecture: 'amd64', variables: {} };
+  const image = { path: '', sha256: '<sha256>', sizeBytes: 0 };
+  const info: ImageInfo = {
+    ...emptyImage,
+    ...(plan.command.kind === 'image' ? { command: ["<the image's ENTRYPOINT and CMD>"] } : {}),
+  };
+  const record = await renderRunRecord(
+    session,
+    plan,
+    { facts, info, image, snapshot, runId: makeRunId(new Date()) },
+    (path) => path,
+  );
+  return {
+    runId: record.runId,
+    command: describeCommand(plan.command),
+    steps: [
+      `build ${plan.build.dockerfile} as ${plan.build.tag}`,
+      `convert it to a SIF with ${session.cluster.compression}, unless this image has been converted before`,
+      `copy it to ${session.cluster.name} (${session.cluster.host}), unless it is there`,
+      `send ${snapshot.files.length} files of ${plan.project.directory} (${formatBytes(snapshot.sizeBytes)}), unless this tree is there`,
+      'submit the script below with sbatch; ~, variables of the cluster and <…> in it are filled in then',
+    ],
+    script: renderJobScript(await loadTemplate('single'), {
+      ...renderScriptInput(session, record),
+      imageBytes: '<size>',
+    }),
+  };
+}
+
+const emptyImage: ImageInfo = {
+  id: '',
+  os: 'linux',
+  architecture: 'amd64',
+  entrypoint: [],
+  command: [],
+  environment: [],
+  labels: {},
+};
