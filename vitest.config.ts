@@ -1,7 +1,17 @@
 import { defineConfig } from 'vitest/config';
+import type { Reporter } from 'vitest/node';
+
+/** No test is passed over in silence. */
+const skipReasons: Reporter = {
+  onTestCaseResult(test) {
+    const result = test.result();
+    if (result.state === 'skipped') console.log(`skipped: ${test.fullName}: ${result.note ?? 'without a reason'}`);
+  },
+};
 
 export default defineConfig({
   test: {
+    reporters: ['default', skipReasons],
     projects: [
       {
         test: {

@@ -26,7 +26,7 @@ const listing = execFileSync('sh', ['-c', 'ls "hpcrun-results/$(ls hpcrun-result
 lines.push({ text: listing.trim().split('\n').join('  '), kind: 'output' });
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-const width = 16 + Math.max(...lines.map(({ text }) => text.length)) * 7.85;
+const width = 36 + Math.max(...lines.map(({ text }) => text.length)) * 7.85;
 const height = 24 + lines.length * 19;
 const rows = lines.map(
   ({ text, kind }, index) =>

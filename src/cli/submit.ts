@@ -105,7 +105,6 @@ function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options:
     });
     return;
   }
-  terminal.note(`Run ${record.runId} is job ${jobId} on ${record.cluster}.`);
   if (options.wait) return;
   // For scripts: RUN=$(hpcrun submit train.py). A person has just read it.
   if (!process.stdout.isTTY) printLine(record.runId);

@@ -130,7 +130,7 @@ async function withUploads(
       () => submit(withCode),
       (done) =>
         done.kind === 'submitted'
-          ? `Submitted as job ${done.jobId}`
+          ? `Submitted run ${record.runId} as job ${done.jobId} on ${session.cluster.name}`
           : `${session.cluster.name} does not have ${done.image ? 'this image' : 'this code'} yet`,
     );
     if (result.kind === 'submitted') return { jobId: result.jobId, uploaded };

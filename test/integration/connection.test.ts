@@ -1,12 +1,15 @@
+import { execa } from 'execa';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { quote, quoteAll } from '../../src/ssh/quote.js';
 import type { Connection } from '../../src/ssh/connection.js';
 import { noPrompter } from '../../src/ssh/prompter.js';
 import { openConnection } from '../../src/ssh/ssh2-connection.js';
-import { onLogin, sandboxCluster } from './lab.js';
+import { makeProject, onLogin, sandboxCluster } from './lab.js';
 
 const signal = new AbortController().signal;
 let connection: Connection;
@@ -112,5 +115,41 @@ describe('a login shell that gets in the way', () => {
         message: expect.stringContaining('maintenance today') as string,
       });
     });
+  });
+});
+
+describe('a host behind a jump host, as the SSH configuration says', () => {
+  it('is reached through it, both host keys verified', async () => {
+    const { port, identityFile, knownHostsFile } = await sandboxCluster();
+    const directory = await makeProject({});
+    const innerKey = (await readFile(knownHostsFile, 'utf8')).replace(/^\S+/gm, 'localhost');
+    await writeFile(join(directory, 'known_inner'), innerKey);
+    const shared = `User researcher\n  IdentityFile ${identityFile}\n`;
+    await writeFile(
+      join(directory, 'config'),
+      `Host gate\n  HostName 127.0.0.1\n  Port ${port}\n  ${shared}  UserKnownHostsFile ${knownHostsFile}\n` +
+        `Host inner\n  HostName localhost\n  ${shared}  UserKnownHostsFile ${join(directory, 'known_inner')}\n  ProxyJump gate\n`,
+    );
+    // OpenSSH reads the configuration of the account, whatever HOME says: the real ssh, told of another one.
+    const { stdout: ssh } = await execa('sh', ['-c', 'command -v ssh']);
+    await mkdir(join(directory, 'path'));
+    await writeFile(join(directory, 'path', 'ssh'), `#!/bin/sh\nexec ${ssh} -F ${join(directory, 'config')} "$@"\n`, {
+      mode: 0o755,
+    });
+    const { PATH } = process.env;
+    process.env.PATH = `${join(directory, 'path')}:${PATH ?? ''}`;
+    try {
+      const inner = await openConnection({ host: 'inner' }, { env: {}, prompter: noPrompter, signal });
+      expect(inner.description).toBe('researcher@localhost:22');
+      expect((await inner.run('echo "$SSH_CONNECTION"', { signal })).stdout.toString()).toMatch(
+        /^(?:::1|127\.0\.0\.1) /,
+      );
+      inner.close();
+      await writeFile(join(directory, 'known_inner'), '');
+      const refused = openConnection({ host: 'inner' }, { env: {}, prompter: noPrompter, signal });
+      await expect(refused).rejects.toMatchObject({ code: 'HOST_KEY_UNKNOWN' });
+    } finally {
+      process.env.PATH = PATH;
+    }
   });
 });
