@@ -26,8 +26,8 @@ export function makeContext(options: CommonOptions): Context {
   // The first Ctrl-C ends the work in order, a second one ends hpcrun at once.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(130);
-      controller.abort(interrupted());
+      if (!controller.signal.aborted) controller.abort(interrupted());
+      else if (name === 'SIGINT') process.exit(130);
     });
   }
   const { env } = process;

@@ -9,6 +9,10 @@ import type { BuildRequest, ContainerEngine, EngineOptions, ImageInfo, RootfsExp
 
 const shownOutputLines = 40;
 
+// Marks the containers that exist to be exported; its value is when one was made, in milliseconds since 1970.
+const exportLabel = 'hpcrun.export';
+const abandonedAfterMs = 24 * 60 * 60 * 1000;
+
 /** Runs a program whose failure is looked at, not thrown, and which is never asked anything. */
 const quietly = execa({ reject: false, stdin: 'ignore' });
 
@@ -99,10 +103,11 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async exportRootfs(imageId: string, options: EngineOptions): Promise<RootfsExport> {
+    await removeAbandoned(options.signal);
     // The command is never run; it is only there because an image without one cannot be created.
     const created = await quietly(
       'docker',
-      ['create', '--network', 'none', '--label', 'hpcrun.export=1', imageId, 'true'],
+      ['create', '--network', 'none', '--label', `${exportLabel}=${Date.now()}`, imageId, 'true'],
       {
         cancelSignal: options.signal,
       },
@@ -134,6 +139,20 @@ export class DockerEngine implements ContainerEngine {
       },
     };
   }
+}
+
+/** Removes what a conversion that was killed a day ago or longer has left behind. */
+async function removeAbandoned(signal: AbortSignal): Promise<void> {
+  const format = `{{.ID}} {{.Label "${exportLabel}"}}`;
+  const args = ['ps', '--all', '--filter', `label=${exportLabel}`, '--format', format];
+  const listed = await quietly('docker', args, { cancelSignal: signal });
+  throwIfInterrupted(signal);
+  if (listed.exitCode !== 0) throw engineFailed(listed.stderr);
+  const old = listed.stdout.split('\n').flatMap((line) => {
+    const [id = '', madeAt] = line.split(' ');
+    return id !== '' && Date.now() - Number(madeAt) > abandonedAfterMs ? [id] : [];
+  });
+  if (old.length > 0) await quietly('docker', ['rm', '--force', '--volumes', ...old]);
 }
 
 /** Whether the engine answers. Throws ENGINE_MISSING or ENGINE_FAILED with what to do. */
