@@ -10,6 +10,6 @@ describe('RemoteLayout', () => {
     expect(run.directory).toBe('/scratch/ada/hpcrun/runs/id');
     const paths = [run.work, run.log, run.state, run.sentinel, run.baseline];
     expect(new Set(paths).size).toBe(paths.length);
-    for (const path of paths) expect(path).toMatch(/^\/work\/ada\/hpcrun\/runs\/id\/[a-z]/);
+    for (const path of paths) expect(path).toMatch(/^\/scratch\/ada\/hpcrun\/runs\/id\/[a-z]/);
   });
 });
