@@ -56,7 +56,10 @@ export async function submitToCluster(
       timeoutMs: 180_000 + submission.snapshot.sizeBytes / 20 + submission.snapshot.files.length * 50,
     });
   } catch (error) {
-    if (!(error instanceof HpcrunError) || error.code === 'CODE_UNSENDABLE') throw error;
+    // Neither of these has come as far as sbatch.
+    const isHarmless =
+      error instanceof HpcrunError && ['CODE_UNSENDABLE', 'REMOTE_SHELL_UNUSABLE'].includes(error.code);
+    if (isHarmless || !(error instanceof HpcrunError)) throw error;
     throw uncertain(submission.record, error.message, error);
   }
   const output = result.stdout.toString('utf8');
@@ -84,7 +87,7 @@ export async function submitToCluster(
       throw uncertain(submission.record, `sbatch said: ${printable(result.stderr.trim())}`);
     case slurmMissingStatus:
       throw new HpcrunError('SLURM_MISSING', `there is no sbatch command on ${connection.description}`, {
-        hint: 'Is this the login node? If SLURM comes with a module, load it in ~/.bashrc there.',
+        hint: 'Is this the login node? If SLURM comes with a module, load it in a start-up file of your login shell there.',
       });
     default:
       throw remoteFailure(connection, 'submitting the job', result);

@@ -9,6 +9,7 @@ import { printable } from './terminal-text.js';
 
 const commandTimeoutMs = 120_000;
 const stderrLimitBytes = 1 << 20;
+const farewellMs = 2000;
 
 /**
  * Logs in to a host with ssh2, through its jump hosts if it has any. Host keys are always verified. Throws
@@ -18,7 +19,11 @@ export async function openConnection(overrides: HostOverrides, options: OpenOpti
   const settings = await resolveHost(overrides, options.env);
   const clients: Client[] = [];
   const closeAll = () => {
-    for (const client of [...clients].reverse()) client.end();
+    for (const client of [...clients].reverse()) {
+      client.end();
+      // A far side that has gone silent must not keep hpcrun from ending.
+      setTimeout(() => client.destroy(), farewellMs).unref();
+    }
   };
   try {
     for (const jump of settings.jumps) {
