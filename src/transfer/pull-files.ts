@@ -145,6 +145,7 @@ async function unpack(
   onProgress: (receivedBytes: number) => void,
 ): Promise<void> {
   const extract = createExtract();
+  // tar-stream's streams (streamx) behave like Node's own, but are not declared as such; so below for an entry.
   const feeding = pipeline(tar, extract as unknown as NodeJS.WritableStream);
   feeding.catch(() => undefined); // The loop below fails with the same error.
   for await (const entry of extract) {
