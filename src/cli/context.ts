@@ -1,7 +1,8 @@
-import { resolveCluster } from '../config/cluster.js';
+import { loadUserConfig, resolveCluster } from '../config/cluster.js';
 import { resolveDirectories, type Directories } from '../config/directories.js';
 import { loadProject, type Project } from '../config/project.js';
-import { interrupted } from '../errors.js';
+import { HpcrunError, interrupted } from '../errors.js';
+import { engineNames, type EngineName } from '../image/engine.js';
 import { Session } from '../run/session.js';
 import { Terminal } from './terminal.js';
 
@@ -10,6 +11,7 @@ export interface CommonOptions {
   json?: boolean;
   input?: boolean;
   cluster?: string;
+  engine?: string;
 }
 
 /** The outside world of one command. */
@@ -50,10 +52,38 @@ export async function withSession<T>(
   const { cwd, env, directories, terminal, signal } = context;
   const project = await loadProject(cwd);
   const cluster = await resolveCluster({ directories, env, project, flag: options.cluster });
-  const session = new Session({ directories, env, cluster, progress: terminal, prompter: terminal.prompter, signal });
+  const session = new Session({
+    directories,
+    env,
+    cluster,
+    ...(await loadImageSettings(context, options, project)),
+    progress: terminal,
+    prompter: terminal.prompter,
+    signal,
+  });
   try {
     return await work(session, project);
   } finally {
     await session.close();
   }
+}
+
+const defaultCacheBytes = 50 * 2 ** 30;
+
+/** The engine asked for (--engine, then HPCRUN_ENGINE, hpcrun.yaml, config.yaml) and the cache's limit in bytes. */
+export async function loadImageSettings(
+  { directories, env }: Pick<Context, 'directories' | 'env'>,
+  options: Pick<CommonOptions, 'engine'>,
+  project: Project | undefined,
+): Promise<{ engine: EngineName | undefined; cacheBytes: number }> {
+  const user = await loadUserConfig(directories);
+  const wanted = options.engine ?? (env.HPCRUN_ENGINE === '' ? undefined : env.HPCRUN_ENGINE);
+  const known = engineNames.find((name) => name === wanted);
+  if (wanted !== undefined && known === undefined) {
+    throw new HpcrunError('USAGE', `there is no engine "${wanted}"`, { hint: `Use ${engineNames.join(' or ')}.` });
+  }
+  return {
+    engine: known ?? project?.config.engine ?? user.engine,
+    cacheBytes: user.cache.size ?? defaultCacheBytes,
+  };
 }

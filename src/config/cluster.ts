@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { HpcrunError } from '../errors.js';
 import type { Directories } from './directories.js';
-import { clusterSchema, userSchema, type Cluster } from './schema.js';
+import { clusterSchema, userSchema, type Cluster, type UserConfig } from './schema.js';
 import type { Project } from './project.js';
 import { loadYamlFile } from './yaml-file.js';
 
@@ -38,6 +38,15 @@ export function resolveSandboxName(env: NodeJS.ProcessEnv): string {
   return name;
 }
 
+function userConfigFile(directories: Directories): string {
+  return join(directories.config, 'config.yaml');
+}
+
+/** The user's own config.yaml; all defaults where there is none. Throws CONFIG_INVALID. */
+export async function loadUserConfig(directories: Directories): Promise<UserConfig> {
+  return (await loadYamlFile(userConfigFile(directories), userSchema)) ?? userSchema.parse({});
+}
+
 export interface ClusterSources {
   directories: Directories;
   env: NodeJS.ProcessEnv;
@@ -51,8 +60,8 @@ export interface ClusterSources {
  * configured, and at last the sandbox if it is up. Throws CLUSTER_UNKNOWN or CONFIG_INVALID.
  */
 export async function resolveCluster(sources: ClusterSources): Promise<ResolvedCluster> {
-  const userFile = join(sources.directories.config, 'config.yaml');
-  const user = (await loadYamlFile(userFile, userSchema)) ?? userSchema.parse({});
+  const userFile = userConfigFile(sources.directories);
+  const user = await loadUserConfig(sources.directories);
   const configured = new Map([
     ...Object.entries(user.clusters),
     ...Object.entries(sources.project?.config.clusters ?? {}),

@@ -47,3 +47,12 @@ export function parseGpus(text: string): GpuRequest | undefined {
   const count = Number(match[2]);
   return match[1] === undefined ? { count } : { type: match[1], count };
 }
+
+const unitBytes: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** `50G`, `500 MiB` → bytes; undefined if it is neither. Without a unit: bytes. */
+export function parseBytes(text: string): number | undefined {
+  const match = memoryPattern.exec(text.trim());
+  if (!match?.[1]) return undefined;
+  return Number(match[1]) * (unitBytes[(match[2] ?? '').toUpperCase()] ?? 1);
+}

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
 import { parseVolume, type Bind } from './bind.js';
-import { parseGpus, parseMemory, parseTime, type GpuRequest } from './quantities.js';
+import { parseBytes, parseGpus, parseMemory, parseTime, type GpuRequest } from './quantities.js';
 
 /** A value that may be written as a number or a string and is parsed by `parse`. */
 function quantity<T>(parse: (text: string) => T | undefined, expected: string) {
@@ -58,6 +58,7 @@ export const clusterSchema = z.strictObject({
     .regex(/^[/~$][^\0\n]*$/, 'must be an absolute path on the cluster; it may begin with ~ or a variable')
     .optional(),
   compression: z.enum(['gzip', 'zstd']).optional(),
+  overlays: z.boolean().optional(),
   pollSeconds: z.number().positive().optional(),
   modules: z.array(z.string().regex(/^[\w./+@-]+$/, 'is not a module name')).optional(),
 });
@@ -67,17 +68,50 @@ export type Cluster = z.output<typeof clusterSchema>;
 
 const clusterName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'is not a cluster name');
 
-export const imageSchema = z.strictObject({
-  dockerfile: z.string().min(1).default('Dockerfile'),
-  context: z.string().min(1).default('.'),
-  target: z.string().min(1).optional(),
-  args: variables.default({}),
-});
+const engine = z.enum(['docker', 'podman'], { error: 'must be docker or podman' });
+
+/** How a Docker image becomes a SIF; `auto` looks at both sides and chooses. */
+export const conversions = ['auto', 'native', 'apptainer', 'remote', 'slurm', 'registry'] as const;
+export type Conversion = (typeof conversions)[number];
+const conversion = z.enum(conversions, { error: `must be one of ${conversions.join(', ')}` });
+
+/** Where the image comes from: a Dockerfile, an image the engine has or can pull, or a finished SIF. */
+export const imageSchema = z
+  .strictObject({
+    dockerfile: z.string().min(1).optional(),
+    context: z.string().min(1).optional(),
+    target: z.string().min(1).optional(),
+    args: variables.optional(),
+    name: z
+      .string()
+      .regex(/^[^\s-]\S*$/, 'is not the name of an image')
+      .optional(),
+    sif: z.string().min(1).optional(),
+    platform: z
+      .string()
+      .regex(/^(?:auto|linux\/[a-z0-9]+(?:\/v\d)?)$/, 'must be auto or a platform such as linux/amd64')
+      .default('auto'),
+    permissions: z.enum(['open', 'keep']).default('open'),
+  })
+  .superRefine((image, context) => {
+    const building = (['dockerfile', 'context', 'target', 'args'] as const).filter((key) => image[key] !== undefined);
+    const ways = [...(building.length > 0 ? building.slice(0, 1) : []), ...(['name', 'sif'] as const)].filter(
+      (key) => image[key] !== undefined,
+    );
+    if (ways.length > 1) {
+      context.addIssue({
+        code: 'custom',
+        message: `${ways.join(' and ')} exclude each other: an image is built, named or a SIF`,
+      });
+    }
+  });
 
 export const projectSchema = z.strictObject({
   cluster: clusterName.optional(),
   name: slurmWord.optional(),
   image: imageSchema.prefault({}),
+  engine: engine.optional(),
+  convert: conversion.optional(),
   mount: z
     .string()
     .regex(/^\/[^,:\0\n]+$/, 'must be an absolute path in the container')
@@ -95,6 +129,8 @@ export type ProjectConfig = z.output<typeof projectSchema>;
 
 export const userSchema = z.strictObject({
   cluster: clusterName.optional(),
+  engine: engine.optional(),
+  cache: z.strictObject({ size: quantity(parseBytes, 'a size such as 50G').optional() }).prefault({}),
   clusters: z.record(clusterName, clusterSchema).default({}),
 });
 

@@ -65,7 +65,7 @@ async function writePartition(
   outputPath: string,
   { compression, signal, onProgress }: ConvertOptions,
 ): Promise<void> {
-  const rootfs = await engine.exportRootfs(info.id, { signal });
+  const rootfs = await engine.exportRootfs(info, { signal });
   try {
     // -all-root as in `apptainer build`; times fixed, so that the bytes depend on the image alone; -noI for clearRootTime.
     const child = execa(

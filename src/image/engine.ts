@@ -1,5 +1,10 @@
 import type { Readable } from 'node:stream';
 
+export const engineNames = ['docker', 'podman'] as const;
+
+/** The programs hpcrun builds images with. */
+export type EngineName = (typeof engineNames)[number];
+
 /** What an image says about itself; the parts hpcrun uses of the OCI image configuration. */
 export interface ImageInfo {
   /** `sha256:…`, the digest of the configuration: it changes with any layer. */
@@ -12,7 +17,36 @@ export interface ImageInfo {
   /** `NAME=value`, in order. */
   environment: string[];
   labels: Record<string, string>;
+  /** USER as written, such as `app` or `1000:1000`; empty for root. */
+  user: string;
+  /** WORKDIR; `/` where the image names none. */
+  workingDirectory: string;
+  /** Paths of VOLUME, sorted. */
+  volumes: string[];
+  /** EXPOSE, such as `8888/tcp`, sorted. */
+  ports: string[];
+  /** HEALTHCHECK's test, such as `['CMD-SHELL', 'curl …']`; empty for none. */
+  healthcheck: string[];
+  /** Digests of the unpacked layers, the lowest first. */
+  layers: string[];
 }
+
+/** An image that says nothing, as `FROM scratch` gives. */
+export const emptyImage: ImageInfo = {
+  id: '',
+  os: 'linux',
+  architecture: 'amd64',
+  entrypoint: [],
+  command: [],
+  environment: [],
+  labels: {},
+  user: '',
+  workingDirectory: '/',
+  volumes: [],
+  ports: [],
+  healthcheck: [],
+  layers: [],
+};
 
 export interface BuildRequest {
   /** Absolute paths. */
@@ -20,6 +54,8 @@ export interface BuildRequest {
   context: string;
   target?: string;
   args: Record<string, string>;
+  /** `linux/amd64` and the like; without it the engine's own. */
+  platform?: string;
   tag: string;
 }
 
@@ -40,9 +76,14 @@ export interface RootfsExport {
 
 /** A program that builds and holds container images. */
 export interface ContainerEngine {
+  readonly name: EngineName;
   /** Builds an image and returns its id. Throws BUILD_FAILED with the end of the build's own output. */
   build(request: BuildRequest, options: EngineOptions): Promise<string>;
   /** Undefined if there is no such image. */
   inspect(image: string, options: EngineOptions): Promise<ImageInfo | undefined>;
-  exportRootfs(imageId: string, options: EngineOptions): Promise<RootfsExport>;
+  /** Fetches an image from its registry. Throws IMAGE_NOT_FOUND. */
+  pull(image: string, platform: string | undefined, options: EngineOptions): Promise<void>;
+  /** Go's name of the engine's own architecture. */
+  architecture(options: EngineOptions): Promise<string>;
+  exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsExport>;
 }

@@ -9,7 +9,7 @@ import { packageVersion } from '../package-directory.js';
 import type { JobScript } from '../slurm/job-script.js';
 import { jobComment } from '../slurm/query.js';
 import { readGitState } from './git-state.js';
-import type { Plan } from './plan.js';
+import { describeImage, type Plan } from './plan.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
 
@@ -37,7 +37,13 @@ export async function renderRunRecord(
     createdAt: new Date().toISOString(),
     hpcrunVersion: packageVersion(),
     origin: { host: hostname(), projectDirectory: plan.project.directory },
-    image: { id: info.id, tag: plan.build.tag, sha256: image.sha256, sizeBytes: image.sizeBytes },
+    image: {
+      id: info.id,
+      tag: describeImage(plan.image),
+      sha256: image.sha256,
+      sizeBytes: image.sizeBytes,
+      overlays: [],
+    },
     code: {
       treeHash: snapshot.treeHash,
       files: snapshot.files.filter(({ type }) => type !== 'directory').length,

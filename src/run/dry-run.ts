@@ -1,10 +1,10 @@
 import type { ClusterFacts } from '../cluster/probe.js';
 import { takeSnapshot } from '../cluster/snapshot.js';
-import type { ImageInfo } from '../image/engine.js';
+import { emptyImage, type ImageInfo } from '../image/engine.js';
 import { formatBytes } from '../progress.js';
 import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
-import { describeCommand, type Plan } from './plan.js';
+import { describeCommand, describeImage, type Plan } from './plan.js';
 import { makeRunId } from './run-id.js';
 import type { Session } from './session.js';
 
@@ -35,8 +35,7 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
     runId: record.runId,
     command: describeCommand(plan.command),
     steps: [
-      `build ${plan.build.dockerfile} as ${plan.build.tag}`,
-      `convert it to a SIF with ${session.cluster.compression}, unless this image has been converted before`,
+      ...imageSteps(session, plan),
       `copy it to ${session.cluster.name} (${session.cluster.host}), unless it is there`,
       `send ${snapshot.files.length} files of ${plan.project.directory} (${formatBytes(snapshot.sizeBytes)}), unless this tree is there`,
       'submit the script below with sbatch; ~, variables of the cluster and <…> in it are filled in then',
@@ -48,12 +47,10 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
   };
 }
 
-const emptyImage: ImageInfo = {
-  id: '',
-  os: 'linux',
-  architecture: 'amd64',
-  entrypoint: [],
-  command: [],
-  environment: [],
-  labels: {},
-};
+function imageSteps({ cluster }: Session, { image }: Plan): string[] {
+  if (image.kind === 'sif') return [`use ${image.path} as it is`];
+  const convert = `convert it to a SIF with ${cluster.compression}, unless this image has been converted before`;
+  return image.kind === 'build'
+    ? [`build ${image.request.dockerfile} as ${describeImage(image)}`, convert]
+    : [`pull ${image.name}, unless it is here`, convert];
+}

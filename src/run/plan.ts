@@ -4,6 +4,7 @@ import { isAbsolute, posix, relative, resolve, sep } from 'node:path';
 import type { Bind } from '../config/bind.js';
 import type { Project } from '../config/project.js';
 import type { Resources } from '../config/schema.js';
+import type { Conversion } from '../config/schema.js';
 import { HpcrunError, isMissing } from '../errors.js';
 import type { BuildRequest } from '../image/engine.js';
 import type { RequestedCommand } from '../image/container-command.js';
@@ -21,13 +22,27 @@ export interface SubmitRequest {
   binds: Bind[];
   /** `NAME=value` or `NAME`, as for `docker build --build-arg`. */
   buildArgs: string[];
+  conversion?: Conversion;
+  /** Convert even what has been converted before. */
+  noCache?: boolean;
 }
+
+/** Where the image comes from; paths are absolute. */
+export type ImageSource =
+  | { kind: 'build'; request: Omit<BuildRequest, 'platform'> }
+  | { kind: 'name'; name: string }
+  | { kind: 'sif'; path: string };
 
 /** Everything that is decided before anything is done. */
 export interface Plan {
   name: string;
   project: Project;
-  build: BuildRequest;
+  image: ImageSource;
+  /** `linux/amd64` and the like; undefined for the cluster's. */
+  platform: string | undefined;
+  permissions: 'open' | 'keep';
+  conversion: Conversion;
+  noCache: boolean;
   command: RequestedCommand;
   /** The job's working directory in the container. */
   containerDirectory: string;
@@ -41,7 +56,7 @@ export interface Plan {
 
 /**
  * Turns a request into a plan. Reads nothing but the script's own file status. Throws SCRIPT_NOT_FOUND,
- * SCRIPT_OUTSIDE_PROJECT, DOCKERFILE_NOT_FOUND or VARIABLE_MISSING.
+ * SCRIPT_OUTSIDE_PROJECT, DOCKERFILE_NOT_FOUND, IMAGE_NOT_FOUND or VARIABLE_MISSING.
  */
 export async function planRun(
   project: Project,
@@ -50,20 +65,17 @@ export async function planRun(
   env: NodeJS.ProcessEnv,
 ): Promise<Plan> {
   const { config, directory } = project;
-  const dockerfile = resolve(directory, config.image.dockerfile);
-  await requireDockerfile(dockerfile);
+  const image = await planImage(project, readVariables(request.buildArgs, env, '--build-arg'));
   const command = await planCommand(project, request, cwd);
   const inside = relative(directory, cwd).split(sep).join('/');
   return {
     name: request.name ?? config.name ?? defaultName(command, directory),
     project,
-    build: {
-      dockerfile,
-      context: resolve(directory, config.image.context),
-      ...(config.image.target === undefined ? {} : { target: config.image.target }),
-      args: { ...config.image.args, ...readVariables(request.buildArgs, env, '--build-arg') },
-      tag: imageTag(directory),
-    },
+    image,
+    platform: config.image.platform === 'auto' ? undefined : config.image.platform,
+    permissions: config.image.permissions,
+    conversion: request.conversion ?? config.convert ?? 'auto',
+    noCache: request.noCache ?? false,
     command,
     containerDirectory: posix.join(config.mount, inside),
     mount: config.mount,
@@ -74,6 +86,35 @@ export async function planRun(
       ...readVariables(request.env, env, '--env'),
     },
     binds: [...config.binds, ...request.binds],
+  };
+}
+
+async function planImage({ config, directory }: Project, buildArgs: Record<string, string>): Promise<ImageSource> {
+  const { dockerfile, context, target, args, name, sif } = config.image;
+  if ((name ?? sif) !== undefined && Object.keys(buildArgs).length > 0) {
+    throw new HpcrunError('USAGE', '--build-arg is for an image that is built; this project names a finished one', {
+      hint: 'Leave it out, or name a Dockerfile in hpcrun.yaml: image: {dockerfile: Dockerfile}',
+    });
+  }
+  if (name !== undefined) return { kind: 'name', name };
+  if (sif !== undefined) {
+    const path = resolve(directory, sif);
+    if ((await statOf(path))?.isFile()) return { kind: 'sif', path };
+    throw new HpcrunError('IMAGE_NOT_FOUND', `there is no SIF at ${path}`, {
+      hint: 'hpcrun.yaml names it under image: {sif: PATH}; hpcrun convert IMAGE OUT.sif makes one.',
+    });
+  }
+  const path = resolve(directory, dockerfile ?? 'Dockerfile');
+  await requireDockerfile(path);
+  return {
+    kind: 'build',
+    request: {
+      dockerfile: path,
+      context: resolve(directory, context ?? '.'),
+      ...(target === undefined ? {} : { target }),
+      args: { ...args, ...buildArgs },
+      tag: imageTag(directory),
+    },
   };
 }
 
@@ -157,6 +198,18 @@ function imageTag(directory: string): string {
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '');
   return `hpcrun/${name || 'project'}:${createHash('sha256').update(directory).digest('hex').slice(0, 8)}`;
+}
+
+/** The image as a person would name it, for messages and records. */
+export function describeImage(source: ImageSource): string {
+  switch (source.kind) {
+    case 'build':
+      return source.request.tag;
+    case 'name':
+      return source.name;
+    case 'sif':
+      return source.path;
+  }
 }
 
 /** The command as a person would say it, for messages. */

@@ -14,7 +14,15 @@ const recordSchema = z.object({
   hpcrunVersion: z.string(),
   /** Where it was submitted from. */
   origin: z.object({ host: z.string(), projectDirectory: z.string() }),
-  image: z.object({ id: z.string(), tag: z.string(), sha256: z.string(), sizeBytes: z.int() }),
+  image: z.object({
+    id: z.string(),
+    tag: z.string(),
+    /** The SIF at the bottom. */
+    sha256: z.string(),
+    sizeBytes: z.int(),
+    /** Squashfs files mounted over it, the lowest first. */
+    overlays: z.array(z.object({ sha256: z.string(), sizeBytes: z.int() })).default([]),
+  }),
   code: z.object({
     treeHash: z.string(),
     files: z.int(),

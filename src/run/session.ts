@@ -3,6 +3,8 @@ import type { Directories } from '../config/directories.js';
 import type { Progress } from '../progress.js';
 import { learnCluster, type ClusterFacts } from '../cluster/probe.js';
 import { RemoteLayout } from '../cluster/layout.js';
+import { resolveEngine } from '../image/cli-engine.js';
+import type { ContainerEngine, EngineName } from '../image/engine.js';
 import type { Connection } from '../ssh/connection.js';
 import type { Prompter } from '../ssh/prompter.js';
 import { openConnection } from '../ssh/ssh2-connection.js';
@@ -13,6 +15,10 @@ export interface SessionInputs {
   directories: Directories;
   env: NodeJS.ProcessEnv;
   cluster: ResolvedCluster;
+  /** Undefined for whichever is there. */
+  engine: EngineName | undefined;
+  /** The local image cache's limit, in bytes. */
+  cacheBytes: number;
   progress: Progress;
   prompter: Prompter;
   signal: AbortSignal;
@@ -22,6 +28,7 @@ export interface SessionInputs {
 export class Session {
   readonly records: RecordStore;
   private connection: Promise<Connection> | undefined;
+  private foundEngine: Promise<ContainerEngine> | undefined;
 
   constructor(readonly inputs: SessionInputs) {
     this.records = new RecordStore(inputs.cluster.stateDirectory, (path) => {
@@ -49,6 +56,12 @@ export class Session {
       { env: this.inputs.env, prompter: this.inputs.prompter, signal: this.inputs.signal },
     );
     return this.connection;
+  };
+
+  /** Docker or Podman. Throws ENGINE_MISSING or ENGINE_FAILED. */
+  readonly engine = (): Promise<ContainerEngine> => {
+    this.foundEngine ??= resolveEngine(this.inputs.engine, this.inputs.signal);
+    return this.foundEngine;
   };
 
   /** Facts about the cluster; `paths` are remote paths of the configuration whose variables are to be looked up. */

@@ -9,7 +9,7 @@ import type { Connection } from '../ssh/connection.js';
 import { uploadFile } from '../transfer/upload-file.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
-import { buildImage, obtainSif, requireArchitecture } from './prepare-image.js';
+import { obtainImage, obtainSif, requireArchitecture } from './prepare-image.js';
 import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
 import type { Session } from './session.js';
@@ -43,7 +43,8 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     (opened) => `Connected to ${session.cluster.name} (${opened.description})`,
   );
   const snapshot = await snapshotProject(session, plan);
-  const { info, built } = await buildImage(session, plan);
+  if (plan.image.kind === 'sif') throw new Error('not yet');
+  const { info, built } = await obtainImage(session, plan, plan.image, facts);
   requireArchitecture(info, facts, session.cluster.name);
   const { image, converted } = await obtainSif(session, info);
 

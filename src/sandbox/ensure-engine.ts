@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
-import { requireDocker } from '../image/docker-engine.js';
+import { resolveEngine } from '../image/cli-engine.js';
 import { withStep, type Progress } from '../progress.js';
 
 const daemonLog = '/var/log/hpcrun-dockerd.log';
@@ -15,7 +15,7 @@ const daemonLog = '/var/log/hpcrun-dockerd.log';
 export async function ensureEngine(mayInstall: boolean, progress: Progress, signal: AbortSignal): Promise<void> {
   if (mayInstall) await installMissing(progress, signal);
   try {
-    await requireDocker(signal);
+    await resolveEngine('docker', signal);
   } catch (error) {
     if (!(error instanceof HpcrunError) || error.code === 'INTERRUPTED') throw error;
     if (!mayInstall || !(await isDebianRoot())) throw withInstallHint(error);
@@ -87,7 +87,7 @@ async function installMissing(progress: Progress, signal: AbortSignal): Promise<
 
 async function answers(signal: AbortSignal): Promise<boolean> {
   try {
-    await requireDocker(signal);
+    await resolveEngine('docker', signal);
     return true;
   } catch (error) {
     if (error instanceof HpcrunError && error.code !== 'INTERRUPTED') return false;

@@ -8,7 +8,7 @@ import { resolveSandboxName, sandboxClusterFile } from '../config/cluster.js';
 import type { Directories } from '../config/directories.js';
 import { HpcrunError, isMissing } from '../errors.js';
 import { requireMksquashfs } from '../image/convert.js';
-import { DockerEngine } from '../image/docker-engine.js';
+import { CliEngine } from '../image/cli-engine.js';
 import { writeAtomically } from '../local-file.js';
 import { packageDirectory } from '../package-directory.js';
 import { withStep, type Progress } from '../progress.js';
@@ -196,7 +196,7 @@ async function ensureImage(progress: Progress, signal: AbortSignal): Promise<str
   for (const file of (await readdir(context)).sort())
     hash.update(`${file}\0`).update(await readFile(join(context, file)));
   const tag = `${imageRepository}:${hash.digest('hex').slice(0, 12)}`;
-  const engine = new DockerEngine();
+  const engine = new CliEngine('docker');
   if (await engine.inspect(tag, { signal })) return tag;
   await withStep(
     progress,

@@ -8,7 +8,7 @@ const parse = (text: string) => parseYaml(text, 'hpcrun.yaml', projectSchema);
 describe('hpcrun.yaml', () => {
   it('needs nothing', () => {
     expect(parse('')).toEqual({
-      image: { dockerfile: 'Dockerfile', context: '.', args: {} },
+      image: { platform: 'auto', permissions: 'open' },
       mount: '/workspace',
       binds: [],
       env: {},
@@ -37,7 +37,7 @@ image: {args: {VERSION: 3}}
     });
     expect(config.env).toEqual({ EPOCHS: '5', DEBUG: 'true', NAME: 'a b' });
     expect(config.binds).toEqual([{ source: '$WORK/data', target: '/data', readonly: true }]);
-    expect(config.image).toEqual({ dockerfile: 'Dockerfile', context: '.', args: { VERSION: '3' } });
+    expect(config.image).toEqual({ args: { VERSION: '3' }, platform: 'auto', permissions: 'open' });
   });
 
   it.each([
@@ -50,6 +50,12 @@ image: {args: {VERSION: 3}}
     expect(parse(text).resources).toEqual(expected);
   });
 
+  it('takes an image that is built, named or a finished SIF, and a size for the cache', () => {
+    expect(parse('image: {name: "debian:12"}').image).toMatchObject({ name: 'debian:12' });
+    expect(parse('image: {sif: a.sif, permissions: keep}').image).toMatchObject({ sif: 'a.sif', permissions: 'keep' });
+    expect(parseYaml('cache: {size: 5 GiB}', 'config.yaml', userSchema).cache).toEqual({ size: 5 * 2 ** 30 });
+  });
+
   it.each([
     [
       'resources: {gpus: many}',
@@ -57,6 +63,11 @@ image: {args: {VERSION: 3}}
     ],
     ['resources: {gpus: [1]}', 'resources.gpus: must be a number such as 1'],
     ['resources: {memory: lots}', 'resources.memory: must be a size such as 32G, not "lots"'],
+    ['image: {name: a, sif: b}', 'image: name and sif exclude each other'],
+    ['image: {target: x, name: b}', 'image: target and name exclude each other'],
+    ['image: {platform: windows/amd64}', 'image.platform: must be auto or a platform such as linux/amd64'],
+    ['engine: lxc', 'engine: must be docker or podman'],
+    ['convert: magic', 'convert: must be one of auto, native'],
     ['resources: {time: soon}', 'resources.time: must be a time such as 2h'],
     ['resources: {time: 0}', 'resources.time: must be a time such as 2h'],
     ['resources: {cpus: 0}', 'resources.cpus: '],
@@ -91,6 +102,7 @@ describe("the user's config.yaml", () => {
   it('holds clusters and the default one, and nothing of a project', async () => {
     const text = 'cluster: a\nclusters: {a: {host: login.example.org, user: ada, port: 2222}}\n';
     expect(parseYaml(text, 'config.yaml', userSchema)).toEqual({
+      cache: {},
       cluster: 'a',
       clusters: { a: { host: 'login.example.org', user: 'ada', port: 2222 } },
     });

@@ -1,19 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { renderContainerMetadata, splitEnvironment } from '../../src/image/container-metadata.js';
-import type { ImageInfo } from '../../src/image/engine.js';
+import { emptyImage, type ImageInfo } from '../../src/image/engine.js';
 import { quoteAll } from '../../src/ssh/quote.js';
 import { runShell } from '../support/shell.js';
 import { anyWord, shellWord } from '../support/text.js';
 
 const image = (changes: Partial<ImageInfo>): ImageInfo => ({
-  id: 'sha256:0',
-  os: 'linux',
-  architecture: 'amd64',
-  entrypoint: [],
-  command: [],
-  environment: [],
-  labels: {},
+  ...emptyImage,
   ...changes,
 });
 

@@ -8,7 +8,7 @@ import { pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
 import { HpcrunError } from '../../src/errors.js';
 import { convertImage, type Compression } from '../../src/image/convert.js';
-import type { ContainerEngine, ImageInfo } from '../../src/image/engine.js';
+import { emptyImage, type ContainerEngine, type ImageInfo } from '../../src/image/engine.js';
 import { partitionOffset, renderSifHead } from '../../src/image/sif.js';
 import { collect, inPieces } from '../support/chunks.js';
 import { failureOf } from '../support/failure.js';
@@ -16,13 +16,10 @@ import { findProgram } from '../support/shell.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 
 const info: ImageInfo = {
+  ...emptyImage,
   id: 'sha256:1',
-  os: 'linux',
-  architecture: 'amd64',
-  entrypoint: [],
   command: ['cat', '/app/text'],
   environment: ['A=1'],
-  labels: {},
 };
 
 const makeRootfs = async (exportedAt: Date) => {
@@ -40,6 +37,9 @@ const makeRootfs = async (exportedAt: Date) => {
 const engineWith = (rootfs: Buffer, pieces: number[], failure?: HpcrunError) => {
   const state = { isDisposed: false };
   const engine: ContainerEngine = {
+    name: 'docker',
+    architecture: () => Promise.resolve('amd64'),
+    pull: () => Promise.reject(new Error('this engine does not pull')),
     build: () => Promise.reject(new Error('this engine does not build')),
     inspect: () => Promise.resolve(info),
     exportRootfs: () => {

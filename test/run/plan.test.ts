@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { requireProject } from '../../src/config/project.js';
-import { describeCommand, planRun, type Plan, type SubmitRequest } from '../../src/run/plan.js';
+import { describeCommand, planRun, type Plan, type SubmitRequest, type ImageSource } from '../../src/run/plan.js';
 import { failureOf } from '../support/failure.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 import { writeTree } from '../support/write-tree.js';
@@ -124,9 +124,15 @@ describe('planRun: what is run, and where', () => {
   });
 });
 
+const requestOf = (image: ImageSource) => {
+  if (image.kind !== 'build') throw new Error(`the image is not built but ${image.kind}`);
+  return image.request;
+};
+
 describe('planRun: how the image is built', () => {
   it('takes the Dockerfile and the directory of the project', async () => {
-    const { build, project } = await plan({});
+    const { image, project } = await plan({});
+    const build = requestOf(image);
     expect(build).toMatchObject({
       dockerfile: join(project.directory, 'Dockerfile'),
       context: project.directory,
@@ -137,13 +143,13 @@ describe('planRun: how the image is built', () => {
   });
 
   it('follows hpcrun.yaml, and build arguments from the command line go before', async () => {
-    const { build, project } = await plan({
+    const { image, project } = await plan({
       cwd: 'src',
       config: 'image: {dockerfile: docker/gpu.Dockerfile, context: docker, target: gpu, args: {A: 1, B: 2}}',
       buildArgs: ['B=b=c', 'C', 'D='],
       processEnv: { A: 'not this', C: 'from the environment' },
     });
-    expect(build).toMatchObject({
+    expect(requestOf(image)).toMatchObject({
       dockerfile: join(project.directory, 'docker/gpu.Dockerfile'),
       context: join(project.directory, 'docker'),
       target: 'gpu',
@@ -153,14 +159,14 @@ describe('planRun: how the image is built', () => {
 
   it('gives every project directory a tag of its own, and always the same one', async () => {
     const [one, two] = [await plan({}), await plan({})];
-    expect(one.build.tag).not.toBe(two.build.tag);
+    expect(requestOf(one.image).tag).not.toBe(requestOf(two.image).tag);
     const again = await planRun(
       one.project,
       { words: ['train.py'], isCommand: false, resources: {}, env: [], binds: [], buildArgs: [] },
       one.project.directory,
       {},
     );
-    expect(again.build.tag).toBe(one.build.tag);
+    expect(requestOf(again.image).tag).toBe(requestOf(one.image).tag);
   });
 });
 

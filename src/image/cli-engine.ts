@@ -1,0 +1,246 @@
+import { execa } from 'execa';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import type { BuildRequest, ContainerEngine, EngineName, EngineOptions, ImageInfo, RootfsExport } from './engine.js';
+import { buildFailed, engineFailed, engineMissing, pullFailed } from './engine-errors.js';
+
+const shownOutputLines = 40;
+
+// Marks the containers that exist to be exported; its value is when one was made, in milliseconds since 1970.
+const exportLabel = 'hpcrun.export';
+const abandonedAfterMs = 24 * 60 * 60 * 1000;
+
+/** Runs a program whose failure is looked at, not thrown, and which is never asked anything. */
+const quietly = execa({ reject: false, stdin: 'ignore' });
+
+const strings = z.array(z.string()).nullish();
+const keys = z.record(z.string(), z.unknown()).nullish();
+
+// Only what is used; the names of the Docker Engine API (ImageInspect), which Podman shares.
+const inspectSchema = z.object({
+  Id: z.string(),
+  Os: z.string(),
+  Architecture: z.string(),
+  RootFS: z.object({ Layers: strings }).nullish(),
+  Config: z
+    .object({
+      // Old images carry a single string.
+      Entrypoint: z.union([z.array(z.string()), z.string().transform((text) => [text])]).nullish(),
+      Cmd: strings,
+      Env: strings,
+      Labels: z.record(z.string(), z.string()).nullish(),
+      User: z.string().nullish(),
+      WorkingDir: z.string().nullish(),
+      Volumes: keys,
+      ExposedPorts: keys,
+      Healthcheck: z.object({ Test: strings }).nullish(),
+    })
+    .nullish(),
+  // Podman's place for it.
+  HealthCheck: z.object({ Test: strings }).nullish(),
+});
+
+/** How the command-line clients of the engines differ. */
+interface Dialect {
+  /** Go's name of the architecture builds are for, unless told otherwise. */
+  architecture: string[];
+  build: string[];
+}
+
+const dialects: Record<EngineName, Dialect> = {
+  docker: { architecture: ['version', '--format', '{{.Server.Arch}}'], build: [] },
+  // The OCI format has no place for SHELL and HEALTHCHECK.
+  podman: { architecture: ['info', '--format', '{{.Host.Arch}}'], build: ['--format', 'docker'] },
+};
+
+/** Docker or Podman through its command-line client, so that contexts, credentials and builders are the user's own. */
+export class CliEngine implements ContainerEngine {
+  constructor(readonly name: EngineName) {}
+
+  async build(request: BuildRequest, options: EngineOptions): Promise<string> {
+    const directory = await mkdtemp(join(tmpdir(), 'hpcrun-build-'));
+    try {
+      return await this.buildWith(request, join(directory, 'id'), options);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+
+  /** The id comes through a file: the tag may by now be that of another build of the same project. */
+  private async buildWith(request: BuildRequest, idFile: string, options: EngineOptions): Promise<string> {
+    const args = [
+      'build',
+      ...dialects[this.name].build,
+      // Of a build that fails, the legacy builder would leave a container behind.
+      ...['--force-rm', '--iidfile', idFile, '--tag', request.tag, '--file', request.dockerfile],
+      ...(request.target === undefined ? [] : ['--target', request.target]),
+      ...(request.platform === undefined ? [] : ['--platform', request.platform]),
+      ...Object.entries(request.args).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),
+      request.context,
+    ];
+    const { exitCode, tail } = await this.watched(args, options);
+    if (exitCode !== 0) throw buildFailed(this.name, request, tail);
+    const id = (await readFile(idFile, 'utf8')).trim();
+    return id.startsWith('sha256:') ? id : `sha256:${id}`;
+  }
+
+  async inspect(image: string, options: EngineOptions): Promise<ImageInfo | undefined> {
+    const result = await this.run(['image', 'inspect', '--format', '{{json .}}', image], options);
+    if (result.exitCode !== 0) {
+      if (/no such image|image not known/i.test(result.stderr)) return undefined;
+      throw engineFailed(this.name, result.stderr);
+    }
+    return parseInspection(result.stdout);
+  }
+
+  async pull(image: string, platform: string | undefined, options: EngineOptions): Promise<void> {
+    const args = ['pull', ...(platform === undefined ? [] : ['--platform', platform]), image];
+    const { exitCode, tail } = await this.watched(args, options);
+    if (exitCode !== 0) throw pullFailed(this.name, image, tail.join('\n'));
+  }
+
+  async architecture(options: EngineOptions): Promise<string> {
+    const result = await this.run(dialects[this.name].architecture, { ...options, timeoutMs: 20_000 });
+    if (result.exitCode !== 0) throw engineFailed(this.name, result.stderr);
+    return result.stdout.trim();
+  }
+
+  async exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsExport> {
+    await this.removeAbandoned(options);
+    const made = `${exportLabel}=${Date.now()}`;
+    // The command is never run; it is only there because an image without one cannot be created. A working directory
+    // that the image lacks would be made, with the time of now.
+    const created = await this.run(
+      ['create', '--network', 'none', '--label', made, '--workdir', '/', info.id, 'true'],
+      { signal: new AbortController().signal },
+    );
+    const container = created.stdout.trim();
+    const dispose = async () => {
+      if (container === '') return;
+      const removed = await quietly(this.name, ['rm', '--force', '--volumes', container]);
+      if (removed.exitCode !== 0) throw engineFailed(this.name, removed.stderr);
+    };
+    if (options.signal.aborted) await dispose();
+    throwIfInterrupted(options.signal);
+    if (created.exitCode !== 0) throw engineFailed(this.name, created.stderr);
+    const child = quietly(this.name, ['export', container], {
+      buffer: { stdout: false, stderr: true },
+      cancelSignal: options.signal,
+    });
+    const completed = child.then((result) => {
+      throwIfInterrupted(options.signal);
+      if (result.exitCode !== 0) throw engineFailed(this.name, result.stderr);
+    });
+    completed.catch(() => undefined); // It is awaited later; until then a failure is not unhandled.
+    return {
+      stream: child.stdout,
+      completed,
+      dispose: async () => {
+        child.kill();
+        await dispose();
+      },
+    };
+  }
+
+  /** Removes what a conversion that was killed a day ago or longer has left behind. */
+  private async removeAbandoned(options: EngineOptions): Promise<void> {
+    const format = `{{.ID}} {{.Label "${exportLabel}"}}`;
+    const listed = await this.run(['ps', '--all', '--filter', `label=${exportLabel}`, '--format', format], options);
+    if (listed.exitCode !== 0) throw engineFailed(this.name, listed.stderr);
+    const old = listed.stdout.split('\n').flatMap((line) => {
+      const [id = '', madeAt] = line.split(' ');
+      return id !== '' && Date.now() - Number(madeAt) > abandonedAfterMs ? [id] : [];
+    });
+    if (old.length > 0) await quietly(this.name, ['rm', '--force', '--volumes', ...old]);
+  }
+
+  /** Runs the client; a failure is the caller's to look at, a missing client is not. */
+  private async run(
+    args: string[],
+    { signal, timeoutMs }: { signal: AbortSignal; timeoutMs?: number },
+  ): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+    const result = await quietly(this.name, args, {
+      cancelSignal: signal,
+      ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
+    });
+    throwIfInterrupted(signal);
+    if (result.code === 'ENOENT') throw engineMissing(this.name);
+    return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** Runs the client, hands on each line it prints and keeps the last of them. */
+  private async watched(
+    args: string[],
+    options: EngineOptions,
+  ): Promise<{ exitCode: number | undefined; tail: string[] }> {
+    const tail: string[] = [];
+    const child = quietly(this.name, args, {
+      // Attestations carry times and would make every build a new image (ignored by the legacy builder).
+      env: { BUILDX_NO_DEFAULT_ATTESTATIONS: '1' },
+      all: true,
+      buffer: false,
+      cancelSignal: options.signal,
+    });
+    for await (const line of createInterface({ input: child.all })) {
+      tail.push(line);
+      if (tail.length > shownOutputLines) tail.shift();
+      options.onOutput?.(line);
+    }
+    const result = await child;
+    throwIfInterrupted(options.signal);
+    if (result.code === 'ENOENT') throw engineMissing(this.name);
+    return { exitCode: result.exitCode, tail };
+  }
+}
+
+/** One image as `docker image inspect` or `podman image inspect` prints it. */
+export function parseInspection(json: string): ImageInfo {
+  const { Id, Os, Architecture, RootFS, Config, HealthCheck } = inspectSchema.parse(JSON.parse(json));
+  const test = (Config?.Healthcheck ?? HealthCheck)?.Test ?? [];
+  return {
+    id: Id.startsWith('sha256:') ? Id : `sha256:${Id}`,
+    os: Os,
+    architecture: Architecture,
+    entrypoint: Config?.Entrypoint ?? [],
+    command: Config?.Cmd ?? [],
+    environment: Config?.Env ?? [],
+    labels: Config?.Labels ?? {},
+    user: Config?.User ?? '',
+    workingDirectory:
+      Config?.WorkingDir === undefined || Config.WorkingDir === null || Config.WorkingDir === ''
+        ? '/'
+        : Config.WorkingDir,
+    volumes: Object.keys(Config?.Volumes ?? {}).sort(),
+    ports: Object.keys(Config?.ExposedPorts ?? {}).sort(),
+    healthcheck: test[0] === 'NONE' ? [] : test,
+    layers: RootFS?.Layers ?? [],
+  };
+}
+
+/**
+ * The engine to use: the one asked for, otherwise Docker if its client is installed and answers, otherwise Podman.
+ * Throws ENGINE_MISSING or ENGINE_FAILED with what to do.
+ */
+export async function resolveEngine(wanted: EngineName | undefined, signal: AbortSignal): Promise<ContainerEngine> {
+  if (wanted !== undefined) return await answering(wanted, signal);
+  try {
+    return await answering('docker', signal);
+  } catch (error) {
+    if (!(error instanceof HpcrunError) || error.code === 'INTERRUPTED') throw error;
+    const podman = await answering('podman', signal).catch(() => undefined);
+    throwIfInterrupted(signal);
+    // What is wrong with Docker is what most people want to know.
+    if (podman === undefined) throw error;
+    return podman;
+  }
+}
+
+async function answering(name: EngineName, signal: AbortSignal): Promise<ContainerEngine> {
+  const engine = new CliEngine(name);
+  await engine.architecture({ signal });
+  return engine;
+}
