@@ -7,4 +7,4 @@ const signal = new AbortController().signal;
 const engine = new CliEngine('docker');
 const info = await engine.inspect(image, { signal });
 if (!info) throw new Error(`there is no image ${image}`);
-await convertImage(engine, info, output, { compression: 'zstd', signal });
+await convertImage(engine, info, output, { compression: 'zstd', permissions: 'open', signal });

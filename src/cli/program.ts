@@ -118,6 +118,9 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
       .option('-v, --volume <source:target[:ro]>', 'bind a path of the cluster, as in docker run (repeatable)', collect)
       .option('--mount <type=bind,…>', "the same in Docker's long form (repeatable)", collect)
       .option('--build-arg <name[=value]>', 'a build argument for the Dockerfile (repeatable)', collect)
+      .option('--engine <name>', 'docker or podman (default: HPCRUN_ENGINE, hpcrun.yaml, or the one that is there)')
+      .option('--convert <way>', 'how the image becomes a SIF: auto, native, apptainer, remote, slurm or registry')
+      .option('--no-cache', 'convert all of the image, whatever has been converted before')
       .passThroughOptions()
       .action(async (words: string[], options: import('./submit.js').SubmitOptions) => {
         const { submitCommand } = await import('./submit.js');
@@ -128,6 +131,48 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
     ['hpcrun submit --gpus 1 --time 2h --wait train.py', 'one GPU for two hours; wait for the end'],
     ["hpcrun submit -v '$HPCWORK/data:/data:ro' train.py", 'with a directory of the cluster'],
     ['hpcrun submit -- nvidia-smi', 'a program of the image'],
+  );
+
+  withExamples(
+    program
+      .command('run')
+      .summary('try the job on this machine, in Docker or Podman')
+      .description(
+        'Runs the same job as submit in a container on this machine, under the rules of a cluster: not as root, with a read-only ' +
+          'image and a copy of the project that holds what would be sent. Exits with the status of the job; what it wrote is in ' +
+          'hpcrun-results/. No cluster is needed.',
+      )
+      .argument('[script-or-command...]', 'SCRIPT [ARGS…], or -- COMMAND [ARGS…]')
+      .usage('[options] [SCRIPT [ARGS…] | -- COMMAND [ARGS…]]')
+      .option('--dry-run', 'print the command of the engine; do nothing')
+      .option('--offline', 'without a network, as on many compute nodes')
+      .option('-i, --interactive', 'pass standard input on')
+      .option('-t, --tty', 'with a terminal, as in -it')
+      .option('--name <name>', "the container's name")
+      .option('--rm', 'accepted as in docker run: the container is always removed')
+      .option('--gpus <[type:]n>', 'GPUs, where this machine has some')
+      .option('--cpus <n>', 'CPU cores')
+      .option('--memory <size>', 'memory, such as 8G')
+      .option('-e, --env <name[=value]>', 'a variable; without a value, your own is taken (repeatable)', collect)
+      .option('--env-file <file>', 'variables, a name=value a line (repeatable)', collect)
+      .option('-v, --volume <source:target[:ro]>', 'bind a path of this machine (repeatable)', collect)
+      .option('--mount <type=bind,…>', "the same in Docker's long form (repeatable)", collect)
+      .option('-w, --workdir <directory>', 'the working directory in the container')
+      .option('--entrypoint <program>', "instead of the image's ENTRYPOINT")
+      .option('-p, --publish <port:port>', 'a port, as in docker run (repeatable)', collect)
+      .option('--build-arg <name[=value]>', 'a build argument for the Dockerfile (repeatable)', collect)
+      .option('--engine <name>', 'docker or podman (default: HPCRUN_ENGINE, hpcrun.yaml, or the one that is there)')
+      .option('--json', 'print one JSON object at the end')
+      .passThroughOptions()
+      .action(async (words: string[], options: import('./run.js').LocalRunOptions) => {
+        const { runCommand } = await import('./run.js');
+        const isCommand = words.length > 0 && argv.at(-words.length - 1) === '--';
+        setStatus(await runCommand(words, isCommand, options));
+      }),
+    ['hpcrun run train.py --epochs 1', 'does it start, find its files, write where it may?'],
+    ['hpcrun run -v "$PWD/sample:/data:ro" train.py', "with data of this machine in place of the cluster's"],
+    ['hpcrun run --offline train.py', 'does it need the network?'],
+    ['hpcrun run -it -- bash', 'look around in the container'],
   );
 
   withExamples(
@@ -203,8 +248,67 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
     ['hpcrun pull-results train --to best', 'of the newest run named train, into best/'],
   );
 
+  defineImages(program, setStatus);
   defineSandbox(program.command('sandbox'), setStatus);
   return program;
+}
+
+function defineImages(program: Command, setStatus: (status: number) => void): void {
+  withExamples(
+    program
+      .command('convert')
+      .summary('make an Apptainer image (SIF) of a Docker image')
+      .description(
+        'Converts an image of Docker or Podman to one SIF file. Needs no Apptainer, no cluster and no root. An image that resembles ' +
+          'one converted before is converted as what differs, which becomes a second partition of the file.',
+      )
+      .argument('<image>', 'a name or id; it is pulled if it is not here')
+      .argument('[output]', 'the file to write, such as out.sif')
+      .option('--engine <name>', 'docker or podman (default: HPCRUN_ENGINE, hpcrun.yaml, or the one that is there)')
+      .option('--compression <name>', 'gzip, which every cluster reads, or zstd, which is smaller and faster', 'gzip')
+      .option('--permissions <how>', 'open: everybody may read what the owner may; keep: as in the image', 'open')
+      .option('--platform <os/arch>', 'of an image that has to be pulled, such as linux/amd64')
+      .option('--no-cache', 'convert all of it, whatever has been converted before')
+      .option('--force', 'replace the output if it exists')
+      .option('--report', 'print what differs from docker run, what hpcrun does about it and what you can do')
+      .option('--json', 'print one JSON object a line')
+      .action(async (image: string, output: string | undefined, options: import('./convert.js').ConvertOptions) => {
+        const { convertCommand } = await import('./convert.js');
+        setStatus(await convertCommand(image, output, options));
+      }),
+    ['hpcrun convert debian:12 debian.sif', 'for `apptainer exec debian.sif …` anywhere'],
+    ['hpcrun convert --report my-image', 'only what will be different on a cluster'],
+  );
+  withExamples(
+    program
+      .command('images')
+      .summary('the images converted on this machine')
+      .description('Shows the images that have been converted here and are kept, the one used last first.')
+      .option('--json', 'print one JSON object a line')
+      .action(async (options: import('./context.js').CommonOptions) => {
+        const { imagesCommand } = await import('./images.js');
+        setStatus(await imagesCommand(options));
+      }),
+    ['hpcrun images', 'names, sizes, and when they were used'],
+  );
+  withExamples(
+    program
+      .command('prune')
+      .summary('remove converted images from this machine')
+      .description(
+        'Removes converted images from this machine, the ones used longest ago first, until the cache fits its limit. Nothing is lost: ' +
+          'they can be converted again. Images of Docker and of clusters are not touched.',
+      )
+      .option('--older-than <time>', 'all that were not used for so long, such as 30d')
+      .option('--all', 'all of them')
+      .option('--dry-run', 'only say what would go')
+      .option('--json', 'print one JSON object a line')
+      .action(async (options: import('./images.js').PruneOptions) => {
+        const { pruneCommand } = await import('./images.js');
+        setStatus(await pruneCommand(options));
+      }),
+    ['hpcrun prune --older-than 30d', 'what was not used for a month'],
+  );
 }
 
 function defineSandbox(sandbox: Command, setStatus: (status: number) => void): void {

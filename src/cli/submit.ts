@@ -1,30 +1,17 @@
-import { parseMount, parseVolume } from '../config/bind.js';
 import { requireProject } from '../config/project.js';
-import { resourcesSchema, type Resources } from '../config/schema.js';
-import { HpcrunError } from '../errors.js';
 import { followLog } from '../run/logs.js';
 import { planRun } from '../run/plan.js';
 import { dryRun } from '../run/dry-run.js';
 import { submitRun, type SubmittedRun } from '../run/submit.js';
 import { exitStatusOf, waitForRun } from '../run/wait.js';
 import type { Session } from '../run/session.js';
-import { makeContext, withSession, type CommonOptions, type Context } from './context.js';
+import { makeContext, withSession, type Context } from './context.js';
 import { describeRun, printJson, printLine, runObject } from './output.js';
+import { parseRunRequest, warnOfLateOptions, type RunOptions } from './run-options.js';
 
-export interface SubmitOptions extends CommonOptions {
+export interface SubmitOptions extends RunOptions {
   wait?: boolean;
   dryRun?: boolean;
-  name?: string;
-  gpus?: string;
-  cpus?: string;
-  memory?: string;
-  time?: string;
-  partition?: string;
-  account?: string;
-  env?: string[];
-  volume?: string[];
-  mount?: string[];
-  buildArg?: string[];
 }
 
 /** `hpcrun submit`. */
@@ -34,15 +21,7 @@ export async function submitCommand(words: string[], isCommand: boolean, options
   const project = await requireProject(context.cwd);
   const plan = await planRun(
     project,
-    {
-      words,
-      isCommand,
-      ...(options.name === undefined ? {} : { name: parseName(options.name) }),
-      resources: parseResources(options),
-      env: options.env ?? [],
-      binds: [...(options.volume ?? []).map(parseVolume), ...(options.mount ?? []).map(parseMount)],
-      buildArgs: options.buildArg ?? [],
-    },
+    parseRunRequest(words, isCommand, options, context.cwd),
     context.cwd,
     context.env,
   );
@@ -57,39 +36,6 @@ export async function submitCommand(words: string[], isCommand: boolean, options
     printSubmitted(context, submitted, options);
     return options.wait === true ? await attend(session, context, submitted, options) : 0;
   });
-}
-
-const ownOptions = ['--gpus', '--cpus', '--memory', '--partition', '--account', '--wait', '--dry-run', '--cluster'];
-
-/** The most common slip: options of hpcrun's behind the script, where they are the script's. */
-function warnOfLateOptions({ terminal }: Context, words: string[], isCommand: boolean): void {
-  const [script, ...args] = words;
-  const late = args.find((word) => ownOptions.includes(word.replace(/=.*/s, '')));
-  if (isCommand || script === undefined || late === undefined) return;
-  terminal.note(`${late} stands behind ${script} and goes to it; for hpcrun it has to stand before.`);
-}
-
-function parseName(name: string): string {
-  if (/^[\w.+-]{1,64}$/.test(name)) return name;
-  throw new HpcrunError('USAGE', `--name "${name}" must be up to 64 letters, digits and . _ + -`, {
-    hint: '--name baseline-2',
-  });
-}
-
-function parseResources(options: SubmitOptions): Resources {
-  const given = {
-    gpus: options.gpus,
-    cpus: options.cpus === undefined ? undefined : Number(options.cpus),
-    memory: options.memory,
-    time: options.time,
-    partition: options.partition,
-    account: options.account,
-  };
-  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const result = resourcesSchema.safeParse(present);
-  if (result.success) return result.data;
-  const lines = result.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`);
-  throw new HpcrunError('USAGE', lines.join('\n'), { hint: 'hpcrun submit --help' });
 }
 
 function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options: SubmitOptions): void {

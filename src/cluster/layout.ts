@@ -10,6 +10,11 @@ export class RemoteLayout {
     return `${this.root}/code`;
   }
 
+  /** What the first job found out about containers there. */
+  get containers(): string {
+    return `${this.root}/containers`;
+  }
+
   get runs(): string {
     return `${this.root}/runs`;
   }
@@ -17,6 +22,11 @@ export class RemoteLayout {
   /** An immutable image by the sha256 of its bytes. */
   image(sha256: string): string {
     return `${this.images}/${sha256}.sif`;
+  }
+
+  /** An immutable squashfs to be mounted over an image, by the sha256 of its bytes. */
+  overlay(sha256: string): string {
+    return `${this.images}/${sha256}.sqfs`;
   }
 
   /** An immutable snapshot of a project tree. */

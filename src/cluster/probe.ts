@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ResolvedCluster } from '../config/cluster.js';
-import { HpcrunError, isMissing } from '../errors.js';
-import { writeAtomically } from '../local-file.js';
+import { HpcrunError } from '../errors.js';
+import { readJsonFile, writeAtomically } from '../local-file.js';
 import type { Connection } from '../ssh/connection.js';
 import { runRemote } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
@@ -53,7 +52,7 @@ export async function learnCluster(
     .update(JSON.stringify([host, port, user, root]))
     .digest('hex');
   const file = join(cluster.stateDirectory, 'facts.json');
-  const cached = await loadCached(file);
+  const cached = await readJsonFile(file, cacheSchema);
   const isFresh = cached?.question === question && Date.now() - cached.askedAt < validForMs;
   const known = isFresh ? cached.facts.variables : {};
   if (isFresh && names.every((name) => name in known)) return cached.facts;
@@ -63,15 +62,6 @@ export async function learnCluster(
   const facts = await probe(await connect(), cluster, all, signal);
   await writeAtomically(file, JSON.stringify({ question, askedAt: Date.now(), facts }));
   return facts;
-}
-
-async function loadCached(file: string): Promise<z.output<typeof cacheSchema> | undefined> {
-  try {
-    return cacheSchema.safeParse(JSON.parse(await readFile(file, 'utf8'))).data;
-  } catch (error) {
-    if (isMissing(error) || error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 async function probe(

@@ -13,7 +13,6 @@ export interface ResolvedCluster extends Cluster {
   host: string;
   /** Where hpcrun keeps its files on the cluster; `~` and variables are still to be expanded there. */
   root: string;
-  compression: 'gzip' | 'zstd';
   /** Shortest time between two questions to SLURM, in seconds. */
   pollSeconds: number;
   /** Where this machine keeps what it knows of the cluster: facts and the records of runs. */
@@ -107,8 +106,6 @@ function withDefaults(name: string, cluster: Cluster, stateDirectory: string, is
     isSandbox,
     host: cluster.host ?? name,
     root: cluster.root ?? '~/hpcrun',
-    // Every Apptainer reads gzip; zstd has to be known to work (facts: EL8 kernels and old squashfuse do not).
-    compression: cluster.compression ?? 'gzip',
     // SLURM sites forbid loops of squeue; a minute is what they ask for.
     pollSeconds: cluster.pollSeconds ?? 60,
   };

@@ -47,6 +47,25 @@ const bind = z.string().transform((text, context): Bind => {
   }
 });
 
+const repository = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9.-]*(?::\d+)?(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+$/,
+    'must be a registry and a name in it, such as ghcr.io/ada/hpcrun',
+  );
+
+/** A registry between this machine and the cluster. */
+const registrySchema = z.strictObject({
+  push: repository,
+  pull: repository.optional(),
+  insecure: z.boolean().default(false),
+  credentials: z
+    .enum(['none', 'environment', 'docker'], { error: 'must be none, environment or docker' })
+    .default('none'),
+});
+
+export type Registry = z.output<typeof registrySchema>;
+
 export const clusterSchema = z.strictObject({
   host: z.string().min(1).optional(),
   port: z.int().min(1).max(65_535).optional(),
@@ -61,6 +80,7 @@ export const clusterSchema = z.strictObject({
   overlays: z.boolean().optional(),
   pollSeconds: z.number().positive().optional(),
   modules: z.array(z.string().regex(/^[\w./+@-]+$/, 'is not a module name')).optional(),
+  registry: registrySchema.optional(),
 });
 
 /** How to reach a cluster and what hpcrun must know of it. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import { readFromEngine } from './docker-socket.js';
 import type { BuildRequest, ContainerEngine, EngineName, EngineOptions, ImageInfo, RootfsExport } from './engine.js';
 import { buildFailed, engineFailed, engineMissing, pullFailed } from './engine-errors.js';
 
@@ -127,7 +128,75 @@ export class CliEngine implements ContainerEngine {
     if (options.signal.aborted) await dispose();
     throwIfInterrupted(options.signal);
     if (created.exitCode !== 0) throw engineFailed(this.name, created.stderr);
-    const child = quietly(this.name, ['export', container], {
+    const socketPath = await this.socketPath(options);
+    if (socketPath === undefined) {
+      const exported = this.output(['export', container], options);
+      return { ...exported, dispose: async () => (await exported.dispose(), dispose()) };
+    }
+    try {
+      const stream = await readFromEngine(socketPath, `/containers/${container}/export`, options.signal);
+      const endStream = async () => {
+        stream.destroy();
+        await dispose();
+      };
+      return { stream, completed: Promise.resolve(), dispose: endStream };
+    } catch (error) {
+      await dispose();
+      throwIfInterrupted(options.signal);
+      throw error;
+    }
+  }
+
+  async saveArchive(imageId: string, options: EngineOptions): Promise<RootfsExport> {
+    const args = this.name === 'podman' ? ['save', '--format', 'docker-archive', imageId] : ['save', imageId];
+    return await Promise.resolve(this.output(args, options));
+  }
+
+  async push(imageId: string, reference: string, options: EngineOptions & { insecure: boolean }): Promise<string> {
+    const tagged = await this.run(['tag', imageId, reference], options);
+    if (tagged.exitCode !== 0) throw engineFailed(this.name, tagged.stderr);
+    try {
+      return await this.pushTag(reference, options);
+    } finally {
+      await this.untag(reference);
+    }
+  }
+
+  private async pushTag(reference: string, options: EngineOptions & { insecure: boolean }): Promise<string> {
+    const directory = await mkdtemp(join(tmpdir(), 'hpcrun-push-'));
+    const digestFile = join(directory, 'digest');
+    const args =
+      this.name === 'podman' ? ['--digestfile', digestFile, ...(options.insecure ? ['--tls-verify=false'] : [])] : [];
+    try {
+      const { exitCode, tail } = await this.watched(['push', ...args, reference], options);
+      if (exitCode !== 0) throw engineFailed(this.name, tail.join('\n'));
+      const said = this.name === 'podman' ? await readFile(digestFile, 'utf8') : tail.join('\n');
+      const digest = /sha256:[0-9a-f]{64}/.exec(said)?.[0];
+      if (digest === undefined) throw engineFailed(this.name, `pushing ${reference} gave no digest: ${tail.join('\n')}`);
+      return digest;
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+
+  /** Removes a name from an image that has others; removing its last one would remove the image. */
+  private async untag(reference: string): Promise<void> {
+    const { stdout } = await quietly(this.name, ['image', 'inspect', '--format', '{{len .RepoTags}}', reference]);
+    if (Number(stdout) > 1) await quietly(this.name, ['image', 'rm', reference]);
+  }
+
+  /** The engine's Unix socket; undefined where it is reached in another way. */
+  private async socketPath(options: EngineOptions): Promise<string | undefined> {
+    if (this.name !== 'docker') return undefined;
+    const result = await this.run(['context', 'inspect', '--format', '{{.Endpoints.docker.Host}}'], options);
+    return /^unix:\/\/(\/.*)$/.exec(result.stdout.trim())?.[1];
+  }
+
+  /** The client's standard output as it comes. */
+  private output(args: string[], options: EngineOptions & { input?: Buffer }): RootfsExport {
+    const child = execa(this.name, args, {
+      reject: false,
+      input: options.input ?? Buffer.alloc(0),
       buffer: { stdout: false, stderr: true },
       cancelSignal: options.signal,
     });
@@ -136,14 +205,20 @@ export class CliEngine implements ContainerEngine {
       if (result.exitCode !== 0) throw engineFailed(this.name, result.stderr);
     });
     completed.catch(() => undefined); // It is awaited later; until then a failure is not unhandled.
-    return {
-      stream: child.stdout,
-      completed,
-      dispose: async () => {
-        child.kill();
-        await dispose();
-      },
+    const dispose = async () => {
+      child.kill();
+      await Promise.resolve();
     };
+    return { stream: child.stdout, completed, dispose };
+  }
+
+  runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): RootfsExport {
+    const args = [
+      ...['run', '--rm', '--interactive', '--network', 'none', '--read-only', '--user', '0', '--workdir', '/'],
+      // Where NVIDIA's runtime is the default one, it would mount the host's driver into the container.
+      ...['--env', 'NVIDIA_VISIBLE_DEVICES=void', '--entrypoint', '/bin/sh', info.id, '-c', script],
+    ];
+    return this.output(args, options);
   }
 
   /** Removes what a conversion that was killed a day ago or longer has left behind. */

@@ -3,8 +3,9 @@ import type { ImageInfo } from './engine.js';
 import type { TarEntry } from './tar-header.js';
 
 /**
- * `.singularity.d`: what Apptainer reads inside an image. Environment files are sourced in order by a shell; each value
- * is single-quoted so that none of its characters means anything.
+ * `.singularity.d`: what Apptainer reads inside an image. Environment files are sourced in order by a shell that Apptainer
+ * has built in. It appends its own directories to the PATH that a `10-docker2singularity.sh` sets, which is why the file
+ * has another name.
  */
 export function renderContainerMetadata(info: ImageInfo): TarEntry[] {
   const directory = (path: string): TarEntry => ({ path, mode: 0o755, content: { type: 'directory' } });
@@ -13,7 +14,7 @@ export function renderContainerMetadata(info: ImageInfo): TarEntry[] {
     mode,
     content: { type: 'file', bytes: Buffer.from(text, 'utf8') },
   });
-  const exports = splitEnvironment(info).shell.map(([name, value]) => `export ${name}=${quote(value)}\n`);
+  const exports = splitEnvironment(info).shell.map(([name, value]) => `export ${name}=${quoteValue(value)}\n`);
   const entrypoint = info.entrypoint.map(quote).join(' ');
   const command = info.command.map(quote).join(' ');
   return [
@@ -21,7 +22,7 @@ export function renderContainerMetadata(info: ImageInfo): TarEntry[] {
     directory('.singularity.d/actions'),
     directory('.singularity.d/env'),
     directory('.singularity.d/libs'),
-    file('.singularity.d/env/10-docker2singularity.sh', 0o755, `#!/bin/sh\n${exports.join('')}`),
+    file('.singularity.d/env/10-image.sh', 0o755, `#!/bin/sh\n${exports.join('')}`),
     file('.singularity.d/env/90-environment.sh', 0o755, '#!/bin/sh\n'),
     file('.singularity.d/env/99-base.sh', 0o755, baseEnvironment),
     file(
@@ -33,7 +34,10 @@ export function renderContainerMetadata(info: ImageInfo): TarEntry[] {
   ];
 }
 
-/** ENV by whether a shell, and so Apptainer, can set it: names such as `my.var` only Docker can. */
+/** What Apptainer's shell does not let be set (mvdan.cc/sh; its action script). */
+const readonlyNames = new Set(['UID', 'EUID', 'GID', 'APPTAINER_NAME', 'APPTAINER_CONTAINER', 'APPTAINER_INSTANCE']);
+
+/** ENV by whether Apptainer can set it: `UID`, and names such as `my.var`, only Docker can. */
 export function splitEnvironment({ environment }: Pick<ImageInfo, 'environment'>): {
   shell: [name: string, value: string][];
   dockerOnly: string[];
@@ -42,14 +46,28 @@ export function splitEnvironment({ environment }: Pick<ImageInfo, 'environment'>
   const dockerOnly: string[] = [];
   for (const pair of environment) {
     const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(pair);
-    if (match) shell.push([match[1] ?? '', match[2] ?? '']);
+    const [, name = '', value = ''] = match ?? [];
+    if (match && !readonlyNames.has(name)) shell.push([name, value]);
     else dockerOnly.push(pair.replace(/=.*$/s, ''));
   }
   return { shell, dockerOnly };
 }
 
-// --nv and --rocm put the host's libraries here.
+/**
+ * One word for Apptainer's shell as for any other. Behind `export`, that shell keeps the backslash of `\'`, and it makes
+ * a line feed of CR LF, so that the one is never written and the other never together.
+ */
+function quoteValue(value: string): string {
+  return `'${value.replaceAll("'", `'"'"'`).replaceAll('\r\n', "\r''\n")}'`;
+}
+
+// --nv and --rocm put the host's libraries here; without them, Docker's environment knows nothing of the directory.
 const baseEnvironment = `#!/bin/sh
-LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs"
-export LD_LIBRARY_PATH
+for __library in /.singularity.d/libs/*; do
+  case ":\${LD_LIBRARY_PATH-}:$__library" in
+    *'*' | *:/.singularity.d/libs:*) ;;
+    *) export LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs" ;;
+  esac
+done
+unset __library
 `;

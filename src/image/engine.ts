@@ -86,4 +86,17 @@ export interface ContainerEngine {
   /** Go's name of the engine's own architecture. */
   architecture(options: EngineOptions): Promise<string>;
   exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsExport>;
+  /** The image as an uncompressed archive in `docker save`'s format (docker-archive in Apptainer's words), as it streams. */
+  saveArchive(imageId: string, options: EngineOptions): Promise<RootfsExport>;
+  /**
+   * Sends an image to a registry under `reference`, with the engine's own credentials, and returns its digest there.
+   * `insecure` allows plain HTTP where the engine leaves it to its client (Podman); Docker allows it for loopback
+   * addresses and for what its daemon is configured for. Throws ENGINE_FAILED.
+   */
+  push(imageId: string, reference: string, options: EngineOptions & { insecure: boolean }): Promise<string>;
+  /**
+   * Runs a shell script as root in a throw-away container of the image, without network, its file system read-only; what it
+   * prints comes as a stream. `completed` rejects with ENGINE_FAILED if it fails or the image has no shell.
+   */
+  runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): RootfsExport;
 }

@@ -1,39 +1,67 @@
-import { HpcrunError } from '../errors.js';
+import { hardLinkTarget, type EntryExtensions } from './entry-extensions.js';
+import { isLeftOut, isTouchedByEngine } from './engine-stubs.js';
+import { imagePathOf, normalizeTarPath } from './image-path.js';
+import { MissingEntries } from './missing-entries.js';
+import { SparseExpander, type SparseLayout } from './sparse.js';
 import {
   blockBytes,
-  isEndBlock,
+  hasBinaryTime,
+  hasGnuTimes,
   paddedBytes,
-  parsePaxRecords,
-  parseTarHeader,
+  parseLinkTarget,
+  parseOwner,
+  parseTime,
   patchTarHeader,
   renderTarEntry,
   type TarEntry,
   type TarHeader,
 } from './tar-header.js';
+import { TarRewriter, type Verdict } from './tar-rewriter.js';
 
-// A pax header holds names and extended attributes; more than this is not one.
-const maximumHeldBytes = 16 << 20;
+export { isLeftOut, isTouchedByEngine };
 
-// Made by the engine for the container it was asked to create, or meant to be empty in an image.
-const dropped =
-  /^(?:\.dockerenv|run\/\.containerenv|(?:dev|proc|sys)\/.+|etc\/(?:hosts|hostname|resolv\.conf)|\.singularity\.d(?:\/.*)?)$/s;
+/** How much of a file's beginning an observer may see. */
+const headBytes = 4096;
 
-// Creating the stubs above touches these directories, so that their times tell when the export was made.
-const touchedByEngine = new Set(['', 'etc', 'dev', 'proc', 'sys', 'run', 'etc/mtab']);
+// Of files that are left out, as much is kept for hard links to them.
+const maximumStubBytes = 16 << 20;
 
-// What Apptainer mounts over or writes to and what therefore has to exist (facts from its documentation on bind paths).
-const required: TarEntry[] = [
-  ...['dev', 'proc', 'sys', 'home', 'root', 'etc', 'var'].map((path) => directory(path, 0o755)),
-  ...['tmp', 'var/tmp'].map((path) => directory(path, 0o1777)),
-  ...['etc/hosts', 'etc/hostname', 'etc/resolv.conf', 'etc/passwd', 'etc/group'].map((path) => emptyFile(path)),
-];
+// squashfs keeps times in 32 bits without a sign.
+const maximumTime = 0xffffffff;
 
-function directory(path: string, mode: number): TarEntry {
-  return { path, mode, content: { type: 'directory' } };
+/** An entry of the image as the engine exported it. Text is one character a byte. */
+export interface RootfsEntry {
+  /** Relative to the root, without a slash behind; empty for the root itself. */
+  path: string;
+  /** As in TarHeader. */
+  type: string;
+  /** Permissions, setuid, setgid and sticky; not what `permissions` makes of them. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Of a file; 0 for everything else. */
+  size: number;
+  /** Seconds since 1970. */
+  mtime: number;
+  /** Of symlinks as stored, of hard links the path of the other name; empty for everything else. */
+  linkTarget: string;
+  hasCapability: boolean;
 }
 
-function emptyFile(path: string): TarEntry {
-  return { path, mode: 0o644, content: { type: 'file', bytes: Buffer.alloc(0) } };
+/** Is given the first 4 KiB of a file, or all of a smaller one. The bytes are good for the time of the call only. */
+export type HeadReader = (head: Buffer) => void;
+
+export interface RewriteOptions {
+  /** `open`: everybody may read and search what the owner may. `keep`: modes stay. */
+  permissions: 'open' | 'keep';
+  /** Absolute paths of directories to be made, with their parents, where the image lacks them. */
+  directories: string[];
+  /** Absolute paths whose modification time becomes 0, because the engine touches them. */
+  normalizedPaths: string[];
+  /** The source holds some entries of an image only, so that what it lacks is not missing. */
+  isPartial?: boolean;
+  /** Sees every entry that is kept, in order. May return a reader for the beginning of a file. */
+  observe?: (entry: RootfsEntry) => HeadReader | undefined;
 }
 
 /** Read and search permission for everybody where the owner has it: in a job, nobody is root. */
@@ -41,143 +69,157 @@ export function openToAll(mode: number): number {
   return mode | ((mode & 0o500) >> 3) | ((mode & 0o500) >> 6);
 }
 
-function normalize(path: string): string {
-  return path
-    .replace(/^(?:\.?\/)+/, '')
-    .replace(/^\.$/, '')
-    .replace(/\/+$/, '');
-}
-
 /**
  * Turns an engine's export into the root file system of a SIF, as it streams: the engine's stubs are left out, modes
- * opened to all, missing mount points and `additions` appended. Entries keep their order and every byte that is not
- * meant to change, names that are not UTF-8 and extended attributes included. The chunks of `source` are patched in
- * place. Throws CONVERSION_FAILED if the tar ends early or is malformed.
+ * opened to all, missing mount points, `directories` and `additions` appended. Entries keep their order and every byte
+ * that is not meant to change, names that are not UTF-8 and extended attributes included. What mksquashfs 4.5 would
+ * misread (its tar.c) is told it in another form: link targets, times and sparse files. A hard link to a stub becomes a
+ * file of its own. The chunks of `source` are patched in place. Throws CONVERSION_FAILED if the tar ends early or is
+ * malformed.
  */
-export async function* rewriteRootfs(source: AsyncIterable<Buffer>, additions: TarEntry[]): AsyncGenerator<Buffer> {
-  const rewriter = new Rewriter();
+export async function* rewriteRootfs(
+  source: AsyncIterable<Buffer>,
+  additions: TarEntry[],
+  options: RewriteOptions,
+): AsyncGenerator<Buffer> {
+  const missing = new MissingEntries(options.directories);
+  const rules = new RootfsRules(options, missing);
+  const rewriter = new TarRewriter((...entry) => rules.judge(...entry));
   for await (const chunk of source) yield* rewriter.push(chunk);
   rewriter.assertEnded();
-  const missing = required.filter(({ path }) => !rewriter.seen.has(path));
-  for (const entry of [...missing, ...additions]) yield renderTarEntry(entry);
+  const made = options.isPartial === true ? [] : missing.list();
+  for (const entry of [...made, ...additions]) yield renderTarEntry(entry);
   yield Buffer.alloc(2 * blockBytes);
 }
 
-class Rewriter {
-  /** Paths of `required` that were passed on. */
-  readonly seen = new Set<string>();
-  private readonly requiredPaths = new Set(required.map(({ path }) => path));
-  private partial: Buffer = Buffer.alloc(0);
-  private ended = false;
-  private bodyLeft = 0;
-  private body: 'pass' | 'drop' | 'hold' = 'pass';
-  /** Headers that belong to the next entry, held back until it is known whether that one is kept. */
-  private held: Buffer[] = [];
-  private heldBytes = 0;
-  private holding: { type: string; size: number; from: number } | undefined;
-  private overrides: { path?: string; size?: number } = {};
+const keptAsItCame: Verdict = { isKept: true };
+const leftOut: Verdict = { isKept: false };
 
-  *push(incoming: Buffer): Generator<Buffer> {
-    if (this.ended) return;
-    let chunk = incoming;
-    if (this.partial.length > 0) {
-      chunk = Buffer.concat([this.partial, incoming]);
-      this.partial = Buffer.alloc(0);
-    }
-    // chunk[from, at) is to be passed on and has not been yet.
-    let from = 0;
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.bodyLeft > 0) {
-        const taken = Math.min(this.bodyLeft, chunk.length - at);
-        if (this.body === 'hold') this.hold(Buffer.from(chunk.subarray(at, at + taken)));
-        at += taken;
-        this.bodyLeft -= taken;
-        if (this.body !== 'pass') from = at;
-        if (this.bodyLeft === 0) this.finishHolding();
-        continue;
-      }
-      if (chunk.length - at < blockBytes) {
-        this.partial = Buffer.from(chunk.subarray(at));
-        break;
-      }
-      const block = chunk.subarray(at, at + blockBytes);
-      if (isEndBlock(block)) {
-        this.ended = true;
-        break;
-      }
-      const decision = this.decide(block);
-      if (decision !== 'pass' || this.held.length > 0) {
-        if (at > from) yield chunk.subarray(from, at);
-        from = decision === 'pass' ? at : at + blockBytes;
-      }
-      if (decision === 'hold') this.hold(Buffer.from(block));
-      else {
-        if (decision === 'pass') yield* this.held;
-        this.held = [];
-        this.heldBytes = 0;
-        this.overrides = {};
-      }
-      this.body = decision;
-      at += blockBytes;
-    }
-    if (at > from) yield chunk.subarray(from, at);
+/** An entry with what its headers say of it. */
+interface Subject {
+  block: Buffer;
+  header: TarHeader;
+  extensions: EntryExtensions | undefined;
+  sparse: SparseLayout | undefined;
+  path: string;
+  type: string;
+  linkTarget: string;
+  sizeBytes: number;
+}
+
+class RootfsRules {
+  private readonly normalized: Set<string>;
+  /** What was in files that are left out. */
+  private readonly stubs = new Map<string, Buffer>();
+  private stubBytes = 0;
+
+  constructor(
+    private readonly options: RewriteOptions,
+    private readonly missing: MissingEntries,
+  ) {
+    this.normalized = new Set(options.normalizedPaths.map(imagePathOf));
   }
 
-  assertEnded(): void {
-    if (!this.ended) throw malformed('the export ended before its last entry');
+  judge(block: Buffer, header: TarHeader, extensions: EntryExtensions | undefined, storedBytes: number): Verdict {
+    const sparse = extensions?.sparseLayout();
+    const storedPath = sparse?.name ?? extensions?.path ?? header.path;
+    const path = normalizeTarPath(storedPath);
+    // Before POSIX, a directory was a file with a slash behind its name.
+    const type = header.type === '0' && storedPath.endsWith('/') ? '5' : header.type;
+    if (isLeftOut(path)) return this.dropStub(path, sparse ? '' : type, storedBytes);
+    const storedTarget = type === '1' || type === '2' ? (extensions?.linkTarget ?? parseLinkTarget(block)) : '';
+    const linkTarget = type === '1' ? hardLinkTarget(storedTarget) : storedTarget;
+    const sizeBytes = sparse?.realSize ?? storedBytes;
+    const subject: Subject = { block, header, extensions, sparse, path, type, linkTarget, sizeBytes };
+    if (type === '1' && isLeftOut(linkTarget)) return this.keepStub(subject);
+    this.missing.add(path, type, linkTarget);
+    const read = this.show(subject);
+    const isRendered =
+      extensions !== undefined &&
+      (extensions.isMisread ||
+        sparse !== undefined ||
+        (extensions.linkTarget !== undefined && linkTarget !== storedTarget) ||
+        (extensions.mtime !== undefined && this.isTimeless(path)));
+    this.patch(subject, isRendered);
+    if (!isRendered && !read) return keptAsItCame;
+    return {
+      isKept: true,
+      extended: isRendered ? renderExtensions(subject) : undefined,
+      reader: read && !sparse ? { bytes: Math.min(headBytes, storedBytes), read } : undefined,
+      expander: sparse && new SparseExpander(sparse),
+    };
   }
 
-  private decide(block: Buffer): 'pass' | 'drop' | 'hold' {
-    const header = parseTarHeader(block);
-    if (Number.isNaN(header.size) || Number.isNaN(header.mode)) throw malformed('a header is not a tar header');
-    if (header.type === 'x' || header.type === 'L' || header.type === 'K') {
-      this.holding = { type: header.type, size: header.size, from: this.held.length + 1 };
-      this.bodyLeft = paddedBytes(header.size);
-      if (this.bodyLeft === 0) this.holding = undefined;
-      return 'hold';
-    }
-    if (header.type === 'S') throw malformed('it holds an old GNU sparse entry, which no engine writes');
-    // Links and devices have no body, whatever their size field says.
-    this.bodyLeft = /[123456]/.test(header.type) ? 0 : paddedBytes(this.overrides.size ?? header.size);
-    if (header.type === 'g') return 'pass';
-    const path = normalize(this.overrides.path ?? header.path);
-    if (dropped.test(path)) return 'drop';
-    if (this.requiredPaths.has(path)) this.seen.add(path);
-    patch(block, header, path);
-    return 'pass';
+  private isTimeless(path: string): boolean {
+    return isTouchedByEngine(path) || this.normalized.has(path);
   }
 
-  private hold(part: Buffer): void {
-    this.heldBytes += part.length;
-    if (this.heldBytes > maximumHeldBytes) throw malformed('an extended header is larger than 16 MiB');
-    this.held.push(part);
+  private dropStub(path: string, type: string, storedBytes: number): Verdict {
+    if (type !== '0' || this.stubBytes + storedBytes > maximumStubBytes) return leftOut;
+    const read = (bytes: Buffer) => {
+      this.stubBytes += bytes.length;
+      this.stubs.set(path, Buffer.from(bytes));
+    };
+    return { isKept: false, reader: { bytes: storedBytes, read } };
   }
 
-  private finishHolding(): void {
-    if (!this.holding) return;
-    const { type, size, from } = this.holding;
-    this.holding = undefined;
-    const body = Buffer.concat(this.held.slice(from)).subarray(0, size);
-    if (type === 'L') this.overrides.path = body.toString('latin1').replace(/\0.*$/s, '');
-    if (type !== 'x') return;
-    const records = parsePaxRecords(body);
-    if (!records) throw malformed('an extended header is malformed');
-    const path = records.get('path');
-    const length = records.get('size');
-    if (path !== undefined) this.overrides.path = path;
-    if (length !== undefined) this.overrides.size = Number(length);
+  /** A hard link to what was left out: a file takes its content over, anything else goes with it. */
+  private keepStub(link: Subject): Verdict {
+    const bytes = this.stubs.get(link.linkTarget);
+    if (!bytes) return leftOut;
+    const file: Subject = { ...link, type: '0', linkTarget: '', sizeBytes: bytes.length };
+    this.missing.add(file.path, file.type, '');
+    this.show(file)?.(bytes.subarray(0, headBytes));
+    this.patch(file, true);
+    patchTarHeader(file.block, { type: '0', size: bytes.length, linkTarget: '' });
+    return {
+      isKept: true,
+      extended: renderExtensions(file),
+      added: Buffer.concat([bytes], paddedBytes(bytes.length)),
+    };
+  }
+
+  private show({ block, header, extensions, path, type, linkTarget, sizeBytes }: Subject): HeadReader | undefined {
+    if (!this.options.observe) return undefined;
+    const owner = parseOwner(block);
+    return this.options.observe({
+      path,
+      type,
+      mode: header.mode & 0o7777,
+      uid: extensions?.uid ?? owner.uid,
+      gid: extensions?.gid ?? owner.gid,
+      size: sizeBytes,
+      mtime: extensions?.mtime ?? parseTime(block),
+      linkTarget,
+      hasCapability: extensions?.hasCapability ?? false,
+    });
+  }
+
+  /** Changes the header where it has to be; `isRendered` if no pax header tells its time any more. */
+  private patch({ block, header, extensions, sparse, path, type }: Subject, isRendered: boolean): void {
+    const isOpened = this.options.permissions === 'open' && type !== '2';
+    const mode = isOpened ? openToAll(header.mode) : header.mode;
+    let mtime: number | undefined;
+    if (this.isTimeless(path)) mtime = 0;
+    else if (isRendered && extensions?.mtime !== undefined) mtime = storableTime(extensions.mtime);
+    else if (hasBinaryTime(block)) mtime = storableTime(parseTime(block));
+    const clearGnuTimes = hasGnuTimes(block);
+    if (mode === header.mode && mtime === undefined && !sparse && !clearGnuTimes) return;
+    patchTarHeader(block, { mode, mtime, size: sparse?.realSize, clearGnuTimes });
   }
 }
 
-function patch(block: Buffer, header: TarHeader, path: string): void {
-  const mode = header.type === '2' ? header.mode : openToAll(header.mode);
-  if (touchedByEngine.has(path)) patchTarHeader(block, { mode, mtime: 0 });
-  else if (mode !== header.mode) patchTarHeader(block, { mode });
-}
-
-function malformed(problem: string): HpcrunError {
-  return new HpcrunError('CONVERSION_FAILED', `the image's file system could not be read: ${problem}`, {
-    hint: 'Run the command again; if it happens again, check the engine with "docker info" and its free disk space.',
+function renderExtensions({ extensions, sparse, path, linkTarget }: Subject): Buffer[] {
+  if (!extensions) return [];
+  const hasLongName = extensions.path !== undefined || sparse !== undefined;
+  return extensions.render({
+    // mksquashfs refuses an empty name here, and ignores the root wherever it comes.
+    path: hasLongName && path !== '' ? path : undefined,
+    linkTarget: extensions.linkTarget !== undefined && linkTarget !== '' ? linkTarget : undefined,
+    isSparse: sparse !== undefined,
   });
+}
+
+function storableTime(seconds: number): number {
+  return Math.min(Math.max(Number.isNaN(seconds) ? 0 : seconds, 0), maximumTime);
 }

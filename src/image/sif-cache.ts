@@ -1,40 +1,124 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
 import { z } from 'zod';
 import { isMissing } from '../errors.js';
 import { writeAtomically } from '../local-file.js';
-import { recipeVersion, type Compression, type ConvertedImage } from './convert.js';
+import { recipeVersion, type ConvertedImage } from './convert.js';
+import { rootfsSurveySchema } from './rootfs-survey.js';
+import { compressions, type Compression } from './squash.js';
 
-const entrySchema = z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), sizeBytes: z.int() });
+const partSchema = z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), sizeBytes: z.int() });
+
+const entrySchema = z.object({
+  imageId: z.string(),
+  /** What the image was called when it was converted. */
+  name: z.string(),
+  compression: z.enum(compressions),
+  permissions: z.enum(['open', 'keep']),
+  recipeVersion: z.literal(recipeVersion),
+  /** The SIF, and overlays to be mounted over it, the lowest first. */
+  parts: z.array(partSchema).min(1),
+  layers: z.array(z.string()),
+  /** Absolute paths of directories that conversion makes where the image lacks them. */
+  directories: z.array(z.string()),
+  survey: rootfsSurveySchema,
+  /** Uncompressed, of the files in the overlays. */
+  overlayBytes: z.number(),
+});
+
+type Entry = z.output<typeof entrySchema>;
 
 // An unfinished file this old belongs to a conversion that was killed.
 const abandonedAfterMs = 24 * 60 * 60 * 1000;
 
-/** A SIF in the cache. */
-export interface CachedImage extends ConvertedImage {
+// What was used this recently may just be on its way to a cluster.
+const inUseForMs = 60 * 60 * 1000;
+
+const compress = promisify(gzip);
+const uncompress = promisify(gunzip);
+
+/** What decides over the bytes of a SIF, beside the image. */
+export interface Recipe {
+  compression: Compression;
+  permissions: 'open' | 'keep';
+}
+
+/** A file of the cache. */
+export interface CachedPart extends ConvertedImage {
   path: string;
 }
 
+/** A converted image: a SIF and the overlays over it. */
+export interface CachedImage extends Omit<Entry, 'parts' | 'recipeVersion'> {
+  parts: CachedPart[];
+}
+
+export interface CacheListing extends CachedImage {
+  usedAt: Date;
+}
+
+/** What a clean-up removed, or would. */
+export interface Removal {
+  images: CacheListing[];
+  /** Of the files that go; parts that other images need stay. */
+  bytes: number;
+}
+
 /**
- * SIFs already converted on this machine, found by what they were made from: the image's id, the recipe and its
+ * Images already converted on this machine, found by what they were made from: the image's id, the recipe and its
  * options. The whole directory may be deleted at any time.
  */
 export class SifCache {
   constructor(private readonly directory: string) {}
 
-  /** Undefined if this image has not been converted this way, or its file is gone or cut short. */
-  async find(imageId: string, compression: Compression): Promise<CachedImage | undefined> {
-    try {
-      const text = await readFile(this.entryPath(imageId, compression), 'utf8');
-      const entry = entrySchema.parse(JSON.parse(text));
-      const path = this.imagePath(entry.sha256);
-      const { size } = await stat(path);
-      return size === entry.sizeBytes ? { ...entry, path } : undefined;
-    } catch (error) {
-      if (isMissing(error) || error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
-      throw error;
+  /**
+   * An image that has been converted with this recipe before; one compressed with gzip, which every cluster reads, also
+   * where zstd is asked for. Undefined if there is none, or its files are gone or cut short.
+   * @param options.overlays whether it may have overlays
+   */
+  async find(imageId: string, recipe: Recipe, options: { overlays: boolean }): Promise<CachedImage | undefined> {
+    for (const compression of new Set<Compression>([recipe.compression, 'gzip'])) {
+      for (const stacked of options.overlays ? [false, true] : [false]) {
+        const path = this.entryPath(imageId, { ...recipe, compression }, stacked);
+        const image = await this.load(path);
+        if (!image) continue;
+        const now = new Date();
+        await utimes(path, now, now);
+        return image;
+      }
     }
+    return undefined;
+  }
+
+  /** The image that shares the most layers, from the lowest up, with the given ones; the newest of several. */
+  async closest(layers: string[], permissions: Recipe['permissions']): Promise<CachedImage | undefined> {
+    let best: { image: CacheListing; shared: number } | undefined;
+    for (const image of await this.list()) {
+      if (image.permissions !== permissions) continue;
+      const shared = sharedLayers(image.layers, layers);
+      if (shared > (best?.shared ?? 0)) best = { image, shared };
+    }
+    return best?.image;
+  }
+
+  /** The image that consists of this SIF alone. */
+  async bottom({ parts: [base] }: CachedImage): Promise<CachedImage | undefined> {
+    return (await this.list()).find(({ parts }) => parts.length === 1 && parts[0]?.sha256 === base?.sha256);
+  }
+
+  /** All images, the one used last first. */
+  async list(): Promise<CacheListing[]> {
+    const found: CacheListing[] = [];
+    for (const name of await this.names()) {
+      if (!name.endsWith('.json')) continue;
+      const path = join(this.directory, name);
+      const image = await this.load(path);
+      if (image) found.push({ ...image, usedAt: new Date(await mtimeOf(path)) });
+    }
+    return found.sort((a, b) => b.usedAt.getTime() - a.usedAt.getTime());
   }
 
   /** A new name to convert into, on the same disk as the cache. */
@@ -44,36 +128,124 @@ export class SifCache {
     return join(this.directory, `.${randomBytes(8).toString('hex')}.part`);
   }
 
-  /** Moves a finished SIF into the cache. */
+  /** Moves a finished file into the cache; `below` are the parts it lies on, none for a SIF. */
   async store(
-    imageId: string,
-    compression: Compression,
-    temporary: string,
-    image: ConvertedImage,
+    image: Omit<CachedImage, 'parts'>,
+    below: CachedPart[],
+    { temporary, ...converted }: ConvertedImage & { temporary: string },
   ): Promise<CachedImage> {
-    const path = this.imagePath(image.sha256);
-    await rename(temporary, path);
-    const entry = { sha256: image.sha256, sizeBytes: image.sizeBytes };
-    await writeAtomically(this.entryPath(imageId, compression), JSON.stringify(entry));
-    return { ...image, path };
+    const part = { ...converted, path: this.partPath(converted.sha256, below.length > 0) };
+    await rename(temporary, part.path);
+    const parts = [...below, part];
+    const entry: Entry = {
+      ...image,
+      recipeVersion,
+      parts: parts.map(({ sha256, sizeBytes }) => ({ sha256, sizeBytes })),
+    };
+    await writeAtomically(this.entryPath(image.imageId, image, below.length > 0), JSON.stringify(entry));
+    return { ...image, parts };
   }
 
-  private imagePath(sha256: string): string {
-    return join(this.directory, `${sha256}.sif`);
+  /** What `find` in an image printed; kept because the image may be gone when it is compared with the next one. */
+  async saveListing(imageId: string, listing: Buffer): Promise<void> {
+    await writeAtomically(this.listingPath(imageId), await compress(listing, { level: 1 }));
   }
 
-  private entryPath(imageId: string, compression: Compression): string {
-    const recipe = JSON.stringify({ imageId, compression, recipeVersion });
+  async loadListing(imageId: string): Promise<Buffer | undefined> {
+    try {
+      return await uncompress(await readFile(this.listingPath(imageId)));
+    } catch (error) {
+      // A file that was cut short is as good as none.
+      if (isMissing(error) || (error instanceof Error && 'errno' in error && 'code' in error)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Removes the images used longest ago, until the rest fits into `limitBytes`. What was used within the hour stays.
+   * @param options.olderThan only images that were not used since
+   * @param options.dryRun only say what would go
+   */
+  async trim(limitBytes: number, options: { olderThan?: Date; dryRun?: boolean } = {}): Promise<Removal> {
+    const images = await this.list();
+    const kept: CacheListing[] = [];
+    const removed: CacheListing[] = [];
+    const newest = Math.min(
+      options.olderThan?.getTime() ?? Infinity,
+      Date.now() - (options.olderThan ? 0 : inUseForMs),
+    );
+    for (const image of images) {
+      const fits = partBytes([...kept, image]) <= limitBytes;
+      (fits || image.usedAt.getTime() > newest ? kept : removed).push(image);
+    }
+    const bytes = partBytes(images) - partBytes(kept);
+    if (options.dryRun !== true) await this.removeAllBut(kept, removed);
+    return { images: removed, bytes };
+  }
+
+  private async removeAllBut(kept: CacheListing[], removed: CacheListing[]): Promise<void> {
+    const names = new Set(kept.flatMap(({ parts }) => parts.map(({ path }) => path)));
+    const ids = new Set(kept.map(({ imageId }) => imageId));
+    for (const image of removed) {
+      // The entry goes first: one that names files that are gone is passed over, files that no entry names are not seen.
+      await rm(this.entryPath(image.imageId, image, image.parts.length > 1), { force: true });
+      for (const { path } of image.parts) if (!names.has(path)) await rm(path, { force: true });
+      if (!ids.has(image.imageId)) await rm(this.listingPath(image.imageId), { force: true });
+    }
+  }
+
+  private async load(path: string): Promise<CachedImage | undefined> {
+    try {
+      const { recipeVersion: _, ...entry } = entrySchema.parse(JSON.parse(await readFile(path, 'utf8')));
+      const parts = entry.parts.map((part, index) => ({ ...part, path: this.partPath(part.sha256, index > 0) }));
+      for (const part of parts) if ((await stat(part.path)).size !== part.sizeBytes) return undefined;
+      return { ...entry, parts };
+    } catch (error) {
+      if (isMissing(error) || error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
+      throw error;
+    }
+  }
+
+  private partPath(sha256: string, isOverlay: boolean): string {
+    return join(this.directory, `${sha256}.${isOverlay ? 'sqfs' : 'sif'}`);
+  }
+
+  private entryPath(imageId: string, { compression, permissions }: Recipe, stacked: boolean): string {
+    const recipe = JSON.stringify({ imageId, compression, permissions, stacked, recipeVersion });
     return join(this.directory, `${createHash('sha256').update(recipe).digest('hex')}.json`);
   }
 
+  private listingPath(imageId: string): string {
+    return join(this.directory, `${createHash('sha256').update(imageId).digest('hex')}.tree.gz`);
+  }
+
+  private async names(): Promise<string[]> {
+    try {
+      return await readdir(this.directory);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
   private async removeAbandoned(): Promise<void> {
-    for (const name of await readdir(this.directory)) {
+    for (const name of await this.names()) {
       if (!name.endsWith('.part')) continue;
       const path = join(this.directory, name);
       if (Date.now() - (await mtimeOf(path)) > abandonedAfterMs) await rm(path, { force: true });
     }
   }
+}
+
+function sharedLayers(a: string[], b: string[]): number {
+  const different = a.findIndex((layer, index) => layer !== b[index]);
+  return different === -1 ? a.length : different;
+}
+
+/** Of the files of these images, each counted once. */
+export function partBytes(images: CachedImage[]): number {
+  const sizes = new Map(images.flatMap(({ parts }) => parts.map(({ path, sizeBytes }) => [path, sizeBytes])));
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 /** Now, for a file that another process has just finished or removed. */

@@ -3,21 +3,20 @@ import { RemoteLayout } from '../cluster/layout.js';
 import { expandRemotePath, type ClusterFacts } from '../cluster/probe.js';
 import type { Snapshot } from '../cluster/snapshot.js';
 import { resolveContainerCommand } from '../image/container-command.js';
-import type { ImageInfo } from '../image/engine.js';
-import type { CachedImage } from '../image/sif-cache.js';
 import { packageVersion } from '../package-directory.js';
 import type { JobScript } from '../slurm/job-script.js';
 import { jobComment } from '../slurm/query.js';
 import { readGitState } from './git-state.js';
+import { imageParts } from './image-parts.js';
 import { describeImage, type Plan } from './plan.js';
+import type { PreparedImage } from './prepare-image.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
 
 /** What is known once the image is there. */
 interface RecordParts {
   facts: ClusterFacts;
-  info: ImageInfo;
-  image: CachedImage;
+  image: PreparedImage;
   snapshot: Snapshot;
   runId: string;
 }
@@ -26,7 +25,7 @@ interface RecordParts {
 export async function renderRunRecord(
   { cluster }: Session,
   plan: Plan,
-  { facts, info, image, snapshot, runId }: RecordParts,
+  { facts, image, snapshot, runId }: RecordParts,
   expand = (path: string) => expandRemotePath(path, facts, cluster.name),
 ): Promise<RunRecord> {
   return {
@@ -37,19 +36,13 @@ export async function renderRunRecord(
     createdAt: new Date().toISOString(),
     hpcrunVersion: packageVersion(),
     origin: { host: hostname(), projectDirectory: plan.project.directory },
-    image: {
-      id: info.id,
-      tag: describeImage(plan.image),
-      sha256: image.sha256,
-      sizeBytes: image.sizeBytes,
-      overlays: [],
-    },
+    image: renderImageRecord(plan, image),
     code: {
       treeHash: snapshot.treeHash,
       files: snapshot.files.filter(({ type }) => type !== 'directory').length,
       git: await readGitState(plan.project.directory),
     },
-    command: resolveContainerCommand(plan.command, info),
+    command: resolveContainerCommand(plan.command, image.info),
     containerDirectory: plan.containerDirectory,
     mount: plan.mount,
     binds: plan.binds.map((bind) => ({ ...bind, source: expand(bind.source) })),
@@ -61,10 +54,17 @@ export async function renderRunRecord(
   };
 }
 
+function renderImageRecord(plan: Plan, { info, parts, isNative, volumes }: PreparedImage): RunRecord['image'] {
+  const [base, ...overlays] = parts.map(({ sha256, sizeBytes }) => ({ sha256, sizeBytes }));
+  if (!base) throw new Error('an image has at least one part');
+  return { id: info.id, tag: describeImage(plan.image), ...base, overlays, isNative, volumes };
+}
+
 /** What the job script says, from the record alone. */
 export function renderScriptInput({ cluster }: Session, record: RunRecord): JobScript {
   const layout = new RemoteLayout(record.root);
   const run = layout.run(record.runId);
+  const [image, ...overlays] = imageParts(layout, record);
   return {
     runId: record.runId,
     head: {
@@ -75,8 +75,10 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord): JobS
       resources: record.resources,
     },
     runDirectory: run.directory,
-    imagePath: layout.image(record.image.sha256),
-    imageBytes: String(record.image.sizeBytes),
+    imagePath: image.path,
+    imageBytes: String(image.sizeBytes),
+    overlays: overlays.map(({ path, sizeBytes }) => ({ path, bytes: String(sizeBytes) })),
+    volumes: record.image.volumes,
     binds: record.binds,
     mount: record.mount,
     containerDirectory: record.containerDirectory,

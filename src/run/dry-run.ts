@@ -20,15 +20,16 @@ export interface DryRun {
 export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
   const snapshot = await takeSnapshot(plan.project.directory);
   const facts: ClusterFacts = { root: session.cluster.root, home: '~', architecture: 'amd64', variables: {} };
-  const image = { path: '', sha256: '<sha256>', sizeBytes: 0 };
   const info: ImageInfo = {
     ...emptyImage,
     ...(plan.command.kind === 'image' ? { command: ["<the image's ENTRYPOINT and CMD>"] } : {}),
   };
+  const parts = [{ path: undefined, sha256: '<sha256>', sizeBytes: 0 }];
+  const image = { info, parts, isNative: true, volumes: [], built: false, converted: false };
   const record = await renderRunRecord(
     session,
     plan,
-    { facts, info, image, snapshot, runId: makeRunId(new Date()) },
+    { facts, image, snapshot, runId: makeRunId(new Date()) },
     (path) => path,
   );
   return {
@@ -49,7 +50,7 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
 
 function imageSteps({ cluster }: Session, { image }: Plan): string[] {
   if (image.kind === 'sif') return [`use ${image.path} as it is`];
-  const convert = `convert it to a SIF with ${cluster.compression}, unless this image has been converted before`;
+  const convert = `convert it to a SIF with ${cluster.compression ?? 'gzip'}, unless this image has been converted before`;
   return image.kind === 'build'
     ? [`build ${image.request.dockerfile} as ${describeImage(image)}`, convert]
     : [`pull ${image.name}, unless it is here`, convert];

@@ -1,130 +1,92 @@
 import { join } from 'node:path';
+import { learnContainers, type ContainerFacts } from '../cluster/containers.js';
+import { RemoteLayout } from '../cluster/layout.js';
 import type { ClusterFacts } from '../cluster/probe.js';
 import { HpcrunError } from '../errors.js';
-import { splitEnvironment } from '../image/container-metadata.js';
-import { convertImage } from '../image/convert.js';
-import type { ContainerEngine, ImageInfo } from '../image/engine.js';
-import { SifCache, type CachedImage } from '../image/sif-cache.js';
-import { formatBytes, withStep } from '../progress.js';
-import type { ImageSource, Plan } from './plan.js';
+import type { ConvertedImage } from '../image/convert.js';
+import { digestOnce } from '../image/digest-cache.js';
+import type { ImageInfo } from '../image/engine.js';
+import { obtainSif } from '../image/obtain-sif.js';
+import { highestCuda } from '../image/cuda-driver.js';
+import { reportParity, type ParityFinding } from '../image/parity.js';
+import { SifCache } from '../image/sif-cache.js';
+import { readSifInfo } from '../image/sif-file.js';
+import { obtainImage, requireArchitecture } from './obtain-image.js';
+import { describeImage, type Plan } from './plan.js';
 import type { Session } from './session.js';
 
-/** Builds, finds or pulls the plan's image; `built` is false where it was there already. Throws BUILD_FAILED or IMAGE_NOT_FOUND. */
-export async function obtainImage(
-  session: Session,
-  plan: Plan,
-  source: Exclude<ImageSource, { kind: 'sif' }>,
-  facts: Pick<ClusterFacts, 'architecture'>,
-): Promise<{ info: ImageInfo; built: boolean }> {
-  const engine = await session.engine();
-  const platform = await choosePlatform(session, engine, plan, facts);
-  if (source.kind === 'name') return await findOrPull(session, engine, source.name, platform);
-  const request = { ...source.request, ...(platform === undefined ? {} : { platform }) };
-  const { signal } = session;
-  const before = await engine.inspect(request.tag, { signal });
-  return await withStep(
-    session.progress,
-    'Building the image',
-    async (step) => {
-      const onOutput = (line: string) => {
-        step.output(line);
-      };
-      const id = await engine.build(request, { signal, onOutput });
-      const info = await engine.inspect(id, { signal });
-      if (!info)
-        throw new HpcrunError('BUILD_FAILED', `the image ${id} vanished after it was built`, {
-          hint: 'Run the command again.',
-        });
-      return { info, built: before?.id !== info.id };
-    },
-    ({ built }) => (built ? `Built ${request.tag}` : 'Image unchanged'),
-  );
+/** A file an image consists of on the cluster; `path` is where it is here, undefined if it is only there. */
+export interface ImagePart extends ConvertedImage {
+  path: string | undefined;
 }
 
-/** Undefined where the engine's own platform is the right one: the legacy builder does not take the option everywhere. */
-async function choosePlatform(
-  { signal }: Session,
-  engine: ContainerEngine,
-  plan: Plan,
-  facts: Pick<ClusterFacts, 'architecture'>,
-): Promise<string | undefined> {
-  const wanted = plan.platform ?? `linux/${facts.architecture}`;
-  return wanted === `linux/${await engine.architecture({ signal })}` ? undefined : wanted;
+/** An image that is ready to be sent, or is there already. */
+export interface PreparedImage {
+  info: ImageInfo;
+  /** The SIF, and overlays to be mounted over it, the lowest first. */
+  parts: ImagePart[];
+  /** Whether the image's environment is in the SIF as it is. */
+  isNative: boolean;
+  /** VOLUME directories that are empty in the image. */
+  volumes: string[];
+  built: boolean;
+  converted: boolean;
 }
 
-async function findOrPull(
-  { progress, signal }: Session,
-  engine: ContainerEngine,
-  name: string,
-  platform: string | undefined,
-): Promise<{ info: ImageInfo; built: boolean }> {
-  const here = await engine.inspect(name, { signal });
-  if (here) return { info: here, built: false };
-  return await withStep(
-    progress,
-    `Pulling ${name}`,
-    async (step) => {
-      const onOutput = (line: string) => {
-        step.output(line);
-      };
-      await engine.pull(name, platform, { signal, onOutput });
-      const info = await engine.inspect(name, { signal });
-      if (!info)
-        throw new HpcrunError('IMAGE_NOT_FOUND', `${engine.name} pulled ${name} and does not have it`, {
-          hint: `Check with "${engine.name} images".`,
-        });
-      return { info, built: true };
-    },
-    () => `Pulled ${name}`,
-  );
+/**
+ * Builds or finds the plan's image and converts it for the cluster. Throws PLATFORM_MISMATCH before anything is converted,
+ * and what building and converting throw.
+ */
+export async function prepareImage(session: Session, plan: Plan, facts: ClusterFacts): Promise<PreparedImage> {
+  const { image: source } = plan;
+  if (source.kind === 'sif') return await useSif(session, source.path, facts);
+  const { info, built } = await obtainImage(session, plan, source, facts);
+  requireArchitecture(info, facts, session.cluster.name);
+  const { cluster, signal } = session;
+  const containers = await learnContainers(cluster, new RemoteLayout(facts.root), await session.connect(), signal);
+  const { image, how } = await obtainSif({
+    engine: await session.engine(),
+    info,
+    name: describeImage(source),
+    // Every Apptainer reads gzip; zstd has to be known to work there.
+    recipe: { compression: cluster.compression ?? (containers?.zstd === true ? 'zstd' : 'gzip'), permissions: plan.permissions },
+    overlays: cluster.overlays ?? containers?.overlays ?? false,
+    noCache: plan.noCache,
+    cache: new SifCache(join(session.inputs.directories.cache, 'sif')),
+    cacheBytes: session.inputs.cacheBytes,
+    progress: session.progress,
+    signal: session.signal,
+  });
+  const node = describeNode(facts, containers);
+  reportDifferences(session, reportParity({ info, survey: image.survey, permissions: plan.permissions, node }));
+  const volumes = info.volumes.filter((path) => !image.survey.filledVolumes.includes(path));
+  return { info, parts: image.parts, isNative: true, volumes, built, converted: how !== 'cached' };
 }
 
-/** Throws PLATFORM_MISMATCH, before anything is copied. */
-export function requireArchitecture(
-  info: Pick<ImageInfo, 'os' | 'architecture'>,
-  facts: Pick<ClusterFacts, 'architecture'>,
-  clusterName: string,
+/** Says what will differ from `docker run`. Throws IMAGE_UNSUITABLE where the job is certain to fail. */
+function reportDifferences(
+  { progress }: Session,
+  findings: ParityFinding[],
 ): void {
-  if (info.os === 'linux' && info.architecture === facts.architecture) return;
-  throw new HpcrunError(
-    'PLATFORM_MISMATCH',
-    `the image is for ${info.os}/${info.architecture}, ${clusterName} is linux/${facts.architecture}`,
-    {
-      hint: `Build it for the cluster: image: {platform: linux/${facts.architecture}} in hpcrun.yaml, or FROM --platform=linux/${facts.architecture} … in the Dockerfile.`,
-    },
-  );
+  const errors = findings.filter(({ severity }) => severity === 'error');
+  for (const { differs, done } of findings.filter(({ severity }) => severity === 'warning')) progress.warn(`${differs} ${done}`);
+  if (errors.length === 0) return;
+  throw new HpcrunError('IMAGE_UNSUITABLE', errors.map(({ differs }) => differs).join('\n'), {
+    hint: errors.map(({ advice }) => advice ?? '').join(' ').trim() || 'hpcrun convert --report IMAGE says more.',
+  });
 }
 
-/** The image as a SIF, from the cache if this image has been converted this way before. */
-export async function obtainSif(
-  session: Session,
-  info: ImageInfo,
-): Promise<{ image: CachedImage; converted: boolean }> {
-  const { compression } = session.cluster;
-  const { dockerOnly } = splitEnvironment(info);
-  if (dockerOnly.length > 0) {
-    session.progress.warn(
-      `The image's ENV ${dockerOnly.join(', ')} cannot be set by a shell and will be missing in the job.`,
-    );
-  }
-  const cache = new SifCache(join(session.inputs.directories.cache, 'sif'));
-  const cached = await cache.find(info.id, compression);
-  if (cached) return { image: cached, converted: false };
-  return await withStep(
-    session.progress,
-    'Converting to SIF',
-    async (step) => {
-      const temporary = await cache.temporaryPath();
-      const onProgress = (bytes: number) => {
-        step.update(`${formatBytes(bytes)} read`);
-      };
-      const converted = await convertImage(await session.engine(), info, temporary, {
-        compression,
-        signal: session.signal,
-        onProgress,
-      });
-      return { image: await cache.store(info.id, compression, temporary, converted), converted: true };
-    },
-    ({ image }) => `Converted to SIF (${formatBytes(image.sizeBytes)})`,
-  );
+function describeNode({ architecture }: ClusterFacts, containers: ContainerFacts | undefined) {
+  if (!containers) return { architecture };
+  const cudaDriver = highestCuda(containers.driver);
+  return { architecture, kernel: containers.kernel, ...(cudaDriver === undefined ? {} : { cudaDriver }) };
+}
+
+async function useSif(session: Session, path: string, facts: ClusterFacts): Promise<PreparedImage> {
+  const info = await readSifInfo(path);
+  requireArchitecture(info, facts, session.cluster.name);
+  const digests = join(session.inputs.directories.cache, 'digests');
+  const { sha256, sizeBytes } = await digestOnce(path, digests, session.signal);
+  const named = { ...info, id: `sha256:${sha256}` };
+  return { info: named, parts: [{ sha256, sizeBytes, path }], isNative: true, volumes: [], built: false, converted: false };
 }

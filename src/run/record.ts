@@ -22,6 +22,10 @@ const recordSchema = z.object({
     sizeBytes: z.int(),
     /** Squashfs files mounted over it, the lowest first. */
     overlays: z.array(z.object({ sha256: z.string(), sizeBytes: z.int() })).default([]),
+    /** Whether the image's environment is in the SIF as it is; otherwise the job has to bring it. */
+    isNative: z.boolean().default(true),
+    /** VOLUME directories that are empty in the image: the job gives them a place to write to. */
+    volumes: z.array(z.string()).default([]),
   }),
   code: z.object({
     treeHash: z.string(),

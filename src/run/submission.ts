@@ -8,6 +8,7 @@ import { quote } from '../ssh/quote.js';
 import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
 import { jobComment } from '../slurm/query.js';
+import { imageParts, type RemotePart } from './image-parts.js';
 import { renderRecord, type RunRecord } from './record.js';
 
 /** One run, ready to be handed over to the cluster. */
@@ -22,7 +23,7 @@ export interface Submission {
 export type SubmissionResult =
   | { kind: 'submitted'; jobId: string }
   /** Nothing was done because these are not on the cluster. */
-  | { kind: 'missing'; image: boolean; code: boolean };
+  | { kind: 'missing'; /** sha256 of the image's parts. */ image: string[]; code: boolean };
 
 const missingStatus = 92;
 const refusedStatus = 93;
@@ -70,7 +71,7 @@ export async function submitToCluster(
       throw remoteFailure(connection, 'submitting the job', result);
     }
     case missingStatus:
-      return { kind: 'missing', image: /^missing image$/m.test(output), code: /^missing code$/m.test(output) };
+      return { kind: 'missing', image: [...output.matchAll(/^missing image ([0-9a-f]{64})$/gm)].map((match) => match[1] ?? ''), code: /^missing code$/m.test(output) };
     case refusedStatus:
       throw new HpcrunError('SLURM_REFUSED', printable(result.stderr.trim()) || 'sbatch failed without a message', {
         hint: 'Partitions and their limits: "sinfo" on the login node; choose with --partition, --account, --time, --gpus, --memory.',
@@ -132,8 +133,7 @@ function renderSubmissionScript(layout: RemoteLayout, record: RunRecord, withCod
   const bindChecks = record.binds.map(
     ({ source }) => `[ -e ${quote(source)} ] || { printf '%s\\n' ${quote(source)} >&2; absent=1; }`,
   );
-  return `image=${quote(layout.image(record.image.sha256))}
-snapshot=${quote(layout.snapshot(record.code.treeHash))}
+  return `snapshot=${quote(layout.snapshot(record.code.treeHash))}
 run=${quote(run.directory)}
 new=${quote(`${layout.runs}/.new-${record.runId}`)}
 
@@ -145,7 +145,7 @@ is_whole() {
 absent=
 ${bindChecks.join('\n')}
 [ -z "$absent" ] || exit ${bindMissingStatus}
-[ "$(stat -Lc %s "$image" 2>/dev/null)" = ${record.image.sizeBytes} ] || { echo 'missing image'; absent=1; }
+${imageParts(layout, record).map(renderPartCheck).join('\n')}
 ${withCode ? '' : `is_whole "$snapshot" || { echo 'missing code'; absent=1; }`}
 [ -z "$absent" ] || exit ${missingStatus}
 
@@ -156,7 +156,7 @@ find ${quote(layout.runs)} -maxdepth 1 -name '.new-*' -mmin +1440 -exec chmod -R
 try_disk tar -xmf - -C "$new"
 [ -e "$new/${completeEntry}" ] || { echo 'the files did not arrive completely' >&2; exit 1; }
 ${withCode ? storeCode : ''}
-touch "$image" 2>/dev/null
+touch ${imageParts(layout, record).map(({ path }) => quote(path)).join(' ')} 2>/dev/null
 try_disk mkdir -p "$new/run/logs" "$new/run/state"
 try_disk cp -Rp "$snapshot" "$new/run/work"
 chmod -R u+w "$new/run/work"
@@ -182,6 +182,10 @@ if grep -qiE 'timed out|unable to contact|communication|connection' "$run/state/
 rm -rf "$run"
 exit ${refusedStatus}
 `;
+}
+
+function renderPartCheck({ path, sha256, sizeBytes }: RemotePart): string {
+  return `[ "$(stat -Lc %s ${quote(path)} 2>/dev/null)" = ${sizeBytes} ] || { echo 'missing image ${sha256}'; absent=1; }`;
 }
 
 // Two submissions may bring the same tree at once; whichever is second finds it there and is content.

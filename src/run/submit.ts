@@ -2,14 +2,13 @@ import { posix } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
 import { takeSnapshot, type Snapshot } from '../cluster/snapshot.js';
 import { HpcrunError } from '../errors.js';
-import type { CachedImage } from '../image/sif-cache.js';
 import { formatBytes, withStep } from '../progress.js';
 import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
 import type { Connection } from '../ssh/connection.js';
 import { uploadFile } from '../transfer/upload-file.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
-import { obtainImage, obtainSif, requireArchitecture } from './prepare-image.js';
+import { prepareImage, type ImagePart } from './prepare-image.js';
 import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
 import type { Session } from './session.js';
@@ -43,16 +42,13 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     (opened) => `Connected to ${session.cluster.name} (${opened.description})`,
   );
   const snapshot = await snapshotProject(session, plan);
-  if (plan.image.kind === 'sif') throw new Error('not yet');
-  const { info, built } = await obtainImage(session, plan, plan.image, facts);
-  requireArchitecture(info, facts, session.cluster.name);
-  const { image, converted } = await obtainSif(session, info);
+  const image = await prepareImage(session, plan, facts);
 
-  const record = await renderRunRecord(session, plan, { facts, info, image, snapshot, runId: makeRunId(new Date()) });
+  const record = await renderRunRecord(session, plan, { facts, image, snapshot, runId: makeRunId(new Date()) });
   const jobScript = renderJobScript(await loadTemplate('single'), renderScriptInput(session, record));
   const submission = { record, jobScript, variables: plan.variables, snapshot };
   const sendCode = snapshot.sizeBytes < optimisticBytes && !(await hasSentTree(session, snapshot.treeHash));
-  const { jobId, uploaded } = await withUploads(session, connection, { image, record, sendCode }, async (withCode) => {
+  const { jobId, uploaded } = await withUploads(session, connection, { parts: image.parts, record, sendCode }, async (withCode) => {
     // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
     await session.records.save(record);
     let isKept = false;
@@ -70,7 +66,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   });
   const submitted = { ...record, jobId };
   await session.records.save(submitted);
-  return { record: submitted, jobId, built, converted, uploaded };
+  return { record: submitted, jobId, built: image.built, converted: image.converted, uploaded };
 }
 
 /** Whether this machine has submitted the same tree to this cluster before, so that it is most likely still there. */
@@ -119,7 +115,7 @@ function requireSent({ command, containerDirectory, mount }: Plan, snapshot: Sna
 async function withUploads(
   session: Session,
   connection: Connection,
-  { image, record, sendCode }: { image: CachedImage; record: RunRecord; sendCode: boolean },
+  { parts, record, sendCode }: { parts: ImagePart[]; record: RunRecord; sendCode: boolean },
   submit: (withCode: boolean) => Promise<SubmissionResult>,
 ): Promise<{ jobId: string; uploaded: boolean }> {
   let uploaded = false;
@@ -132,47 +128,55 @@ async function withUploads(
       (done) =>
         done.kind === 'submitted'
           ? `Submitted run ${record.runId} as job ${done.jobId} on ${session.cluster.name}`
-          : `${session.cluster.name} does not have ${done.image ? 'this image' : 'this code'} yet`,
+          : `${session.cluster.name} does not have ${done.image.length > 0 ? 'this image' : 'this code'} yet`,
     );
     if (result.kind === 'submitted') return { jobId: result.jobId, uploaded };
     withCode ||= result.code;
-    if (result.image) {
-      await uploadSif(session, connection, image, record.root);
+    for (const [index, part] of parts.entries()) {
+      if (!result.image.includes(part.sha256)) continue;
+      await uploadPart(session, connection, { part, isOverlay: index > 0, root: record.root });
       uploaded = true;
     }
   }
   throw new HpcrunError(
     'TRANSFER_FAILED',
-    `the image ${image.sha256} was copied to ${session.cluster.name} and is gone again`,
+    `the image ${record.image.sha256} was copied to ${session.cluster.name} and is gone again`,
     {
       hint: 'Is something cleaning up there? Look at the cluster\'s scratch policy, or set another "root:".',
     },
   );
 }
 
-async function uploadSif(session: Session, connection: Connection, image: CachedImage, root: string): Promise<void> {
+async function uploadPart(
+  session: Session,
+  connection: Connection,
+  { part, isOverlay, root }: { part: ImagePart; isOverlay: boolean; root: string },
+): Promise<void> {
+  const { path: localPath, sha256, sizeBytes } = part;
+  if (localPath === undefined) {
+    throw new HpcrunError('TRANSFER_FAILED', `the image ${sha256} was made on ${session.cluster.name} and is gone from there`, {
+      hint: 'Submit again with --no-cache to make it anew.',
+    });
+  }
+  const layout = new RemoteLayout(root);
+  const remotePath = isOverlay ? layout.overlay(sha256) : layout.image(sha256);
+  const what = isOverlay ? 'the changes to the image' : 'the image';
   const startedAt = Date.now();
   await withStep(
     session.progress,
-    'Uploading the image',
+    `Uploading ${what}`,
     (step) =>
       uploadFile(
         connection,
-        {
-          localPath: image.path,
-          sizeBytes: image.sizeBytes,
-          sha256: image.sha256,
-          remotePath: new RemoteLayout(root).image(image.sha256),
-          mode: '0440',
-        },
+        { localPath, sizeBytes, sha256, remotePath, mode: '0440' },
         {
           signal: session.signal,
           onProgress: (sent) => {
-            step.update(describeTransfer(sent, image.sizeBytes, (Date.now() - startedAt) / 1000));
+            step.update(describeTransfer(sent, sizeBytes, (Date.now() - startedAt) / 1000));
           },
         },
       ),
-    () => `Uploaded the image (${formatBytes(image.sizeBytes)})`,
+    () => `Uploaded ${what} (${formatBytes(sizeBytes)})`,
   );
 }
 

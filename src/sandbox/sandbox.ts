@@ -7,7 +7,7 @@ import ssh2 from 'ssh2';
 import { resolveSandboxName, sandboxClusterFile } from '../config/cluster.js';
 import type { Directories } from '../config/directories.js';
 import { HpcrunError, isMissing } from '../errors.js';
-import { requireMksquashfs } from '../image/convert.js';
+import { requireMksquashfs } from '../image/squash.js';
 import { CliEngine } from '../image/cli-engine.js';
 import { writeAtomically } from '../local-file.js';
 import { packageDirectory } from '../package-directory.js';
@@ -341,6 +341,7 @@ async function writeClusterFile({ directories, signal }: SandboxContext, name: s
     identityFile: join(directory, 'id_ed25519'),
     knownHostsFile,
     compression: 'zstd',
+    overlays: true,
     pollSeconds: 2,
   };
   await writeAtomically(file, `${JSON.stringify(cluster, null, 2)}\n`);

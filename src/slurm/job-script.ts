@@ -2,7 +2,7 @@ import ejs from 'ejs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageDirectory } from '../package-directory.js';
-import { quote, quoteAll } from '../ssh/quote.js';
+import { quote } from '../ssh/quote.js';
 import { renderDirectives, type JobHead } from './directives.js';
 
 /** Everything a job script says. Paths are absolute, on the cluster or in the container. */
@@ -13,6 +13,10 @@ export interface JobScript {
   imagePath: string;
   /** Decimal. */
   imageBytes: string;
+  /** Squashfs files mounted over the image, the lowest first. */
+  overlays?: { path: string; /** Decimal. */ bytes: string }[];
+  /** Paths in the container that get an empty, writable directory on the node. */
+  volumes?: string[];
   binds: { source: string; target: string; readonly: boolean }[];
   /** Where the project's work copy appears in the container. */
   mount: string;
@@ -34,5 +38,13 @@ export async function loadTemplate(name: TemplateName): Promise<string> {
 export function renderJobScript(template: string, script: JobScript): string {
   const directives = renderDirectives(script.head);
   const usesGpu = (script.head.resources.gpus?.count ?? 0) > 0;
-  return ejs.render(template, { ...script, directives, usesGpu, quote, quoteAll }, { escape: quote, strict: false });
+  const { overlays = [], volumes = [] } = script;
+  const quoteAll = (words: string[]) => words.map(quoteForScript).join(' ');
+  const values = { ...script, overlays, volumes, directives, usesGpu, quoteAll };
+  return ejs.render(template, values, { escape: quoteForScript, strict: false });
+}
+
+/** As `quote`; sbatch refuses a script that holds CR LF anywhere, so the two bytes are kept apart by an empty word. */
+function quoteForScript(word: string): string {
+  return quote(word).replaceAll('\r\n', "\r''\n");
 }

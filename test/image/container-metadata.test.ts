@@ -1,9 +1,12 @@
 import fc from 'fast-check';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { renderContainerMetadata, splitEnvironment } from '../../src/image/container-metadata.js';
 import { emptyImage, type ImageInfo } from '../../src/image/engine.js';
 import { quoteAll } from '../../src/ssh/quote.js';
 import { runShell } from '../support/shell.js';
+import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 import { anyWord, shellWord } from '../support/text.js';
 
 const image = (changes: Partial<ImageInfo>): ImageInfo => ({
@@ -24,37 +27,49 @@ describe('the environment of an image', () => {
     fc.assert(
       fc.property(fc.array(word, { maxLength: 20 }), (values) => {
         const environment = values.map((value, index) => `V${index}=${value}`);
-        const { text } = fileOf(image({ environment }), 'env/10-docker2singularity.sh');
+        const { text } = fileOf(image({ environment }), 'env/10-image.sh');
         const show = values.map((_, index) => `printf '%s\\0' "$V${index}"`).join('\n');
         const { stdout, stderr } = runShell('/bin/sh', `${text}\n${show}`);
         expect(stderr).toBe('');
         expect(stdout).toBe(values.map((value) => `${value}\0`).join(''));
+        // The shell that Apptainer has built in would change it.
+        expect(text).not.toContain('\r\n');
       }),
       { numRuns: 40 },
     );
   });
 
   it('leaves out names that no shell can set, and says which', () => {
-    const info = image({ environment: ['my.var=1', 'A=x', 'alone', '1B=2'] });
-    const { text } = fileOf(info, 'env/10-docker2singularity.sh');
+    const info = image({ environment: ['my.var=1', 'A=x', 'alone', '1B=2', 'UID=1000'] });
+    const { text } = fileOf(info, 'env/10-image.sh');
     expect(runShell('/bin/sh', `${text}\necho "$A"`)).toMatchObject({ stdout: 'x\n', stderr: '' });
-    expect(splitEnvironment(info).dockerOnly).toEqual(['my.var', 'alone', '1B']);
+    expect(splitEnvironment(info).dockerOnly).toEqual(['my.var', 'alone', '1B', 'UID']);
   });
 
   it('is exported, and a later value of a name wins', () => {
     const environment = ['PATH_TO=/a=b', 'EMPTY=', 'TWICE=1', 'TWICE=2'];
-    const { text } = fileOf(image({ environment }), 'env/10-docker2singularity.sh');
+    const { text } = fileOf(image({ environment }), 'env/10-image.sh');
     const { stdout } = runShell('/bin/sh', `${text}\nsh -c 'printf "%s|" "$PATH_TO" "\${EMPTY-unset}" "$TWICE"'`);
     expect(stdout).toBe('/a=b||2|');
   });
 
-  it("ends with the host's libraries on the library path", () => {
+  it('writes a single quote in the one way that Apptainer reads as others do', () => {
+    const { text } = fileOf(image({ environment: ["A=it's", 'B=\r\n'] }), 'env/10-image.sh');
+    expect(text).toBe(`#!/bin/sh\nexport A='it'"'"'s'\nexport B='\r''\n'\n`);
+  });
+
+  it("ends with the host's libraries on the library path, where there are any", async () => {
+    const directory = await makeTemporaryDirectory();
     const { text } = fileOf(image({}), 'env/99-base.sh');
-    const show = `${text}\nsh -c 'echo "$LD_LIBRARY_PATH"'`;
-    expect(runShell('/bin/sh', show).stdout).toBe('/.singularity.d/libs\n');
-    expect(runShell('/bin/sh', show, { env: { LD_LIBRARY_PATH: '/opt/lib' } }).stdout).toBe(
-      '/opt/lib:/.singularity.d/libs\n',
-    );
+    const script = text.replaceAll('/.singularity.d', directory);
+    const show = (env: Record<string, string> = {}) =>
+      runShell('/bin/sh', `${script}\nsh -c 'echo "\${LD_LIBRARY_PATH-unset}"'`, { env }).stdout;
+    await mkdir(join(directory, 'libs'));
+    expect(show()).toBe('unset\n');
+    expect(show({ LD_LIBRARY_PATH: '/opt/lib' })).toBe('/opt/lib\n');
+    for (const name of ['libcuda.so.1', 'libOpenCL.so.1']) await writeFile(join(directory, 'libs', name), '');
+    expect(show()).toBe(`${directory}/libs\n`);
+    expect(show({ LD_LIBRARY_PATH: '/opt/lib' })).toBe(`/opt/lib:${directory}/libs\n`);
   });
 });
 

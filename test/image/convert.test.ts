@@ -7,9 +7,11 @@ import { Readable } from 'node:stream';
 import { pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
 import { HpcrunError } from '../../src/errors.js';
-import { convertImage, type Compression } from '../../src/image/convert.js';
+import { convertImage } from '../../src/image/convert.js';
+import type { Compression } from '../../src/image/squash.js';
 import { emptyImage, type ContainerEngine, type ImageInfo } from '../../src/image/engine.js';
-import { partitionOffset, renderSifHead } from '../../src/image/sif.js';
+import { partitionOffset } from '../../src/image/sif.js';
+import { readSif, readSifInfo } from '../../src/image/sif-file.js';
 import { collect, inPieces } from '../support/chunks.js';
 import { failureOf } from '../support/failure.js';
 import { findProgram } from '../support/shell.js';
@@ -42,6 +44,11 @@ const engineWith = (rootfs: Buffer, pieces: number[], failure?: HpcrunError) => 
     pull: () => Promise.reject(new Error('this engine does not pull')),
     build: () => Promise.reject(new Error('this engine does not build')),
     inspect: () => Promise.resolve(info),
+    saveArchive: () => Promise.reject(new Error('this engine does not save')),
+    push: () => Promise.reject(new Error('this engine does not push')),
+    runScript: () => {
+      throw new Error('this engine does not run');
+    },
     exportRootfs: () => {
       const completed = failure ? Promise.reject(failure) : Promise.resolve();
       completed.catch(() => undefined);
@@ -65,11 +72,25 @@ describe('convertImage', () => {
     const { engine, state } = engineWith(await makeRootfs(new Date()), [1000]);
     const progress: number[] = [];
     const onProgress = (bytes: number) => void progress.push(bytes);
-    const converted = await convertImage(engine, info, output, { compression, signal, onProgress });
+    const converted = await convertImage(engine, info, output, {
+      compression,
+      permissions: 'open',
+      signal,
+      onProgress,
+    });
 
     const sif = await readFile(output);
     expect(converted).toEqual({ sha256: createHash('sha256').update(sif).digest('hex'), sizeBytes: sif.length });
-    expect(sif.subarray(0, partitionOffset)).toEqual(renderSifHead('amd64', sif.length - partitionOffset));
+    const { architecture, objects } = await readSif(output);
+    expect(architecture).toBe('amd64');
+    expect(objects.map(({ type, name }) => `${type} ${name}`)).toEqual([
+      'system rootfs.squashfs',
+      'definition Singularity',
+      'labels labels.json',
+      'json inspect-metadata.json',
+      'json oci-config.json',
+    ]);
+    expect(await readSifInfo(output)).toEqual({ ...info, id: '' });
     const unsquashfs = (...args: string[]) =>
       execFileSync('unsquashfs', ['-o', String(partitionOffset), ...args], { encoding: 'utf8', maxBuffer: 1 << 24 });
     expect(unsquashfs('-cat', output, 'app/text')).toBe('text '.repeat(50_000));
@@ -87,7 +108,11 @@ describe('convertImage', () => {
     const directory = await makeTemporaryDirectory();
     const convert = async (name: string, exportedAt: Date, pieces: number[]) => {
       const { engine } = engineWith(await makeRootfs(exportedAt), pieces);
-      return await convertImage(engine, info, join(directory, name), { compression: 'gzip', signal });
+      return await convertImage(engine, info, join(directory, name), {
+        compression: 'gzip',
+        permissions: 'open',
+        signal,
+      });
     };
     const first = await convert('one', new Date(1.6e12), [4096]);
     expect(await convert('two', new Date(1.7e12), [77, 100_000])).toEqual(first);
@@ -98,7 +123,9 @@ describe('convertImage', () => {
     const output = join(await makeTemporaryDirectory(), 'image.sif');
     const rootfs = (await makeRootfs(new Date())).subarray(0, 20_000);
     const { engine, state } = engineWith(rootfs, [4096], new HpcrunError('ENGINE_FAILED', 'the engine has died'));
-    const error = await failureOf(() => convertImage(engine, info, output, { compression: 'gzip', signal }));
+    const error = await failureOf(() =>
+      convertImage(engine, info, output, { compression: 'gzip', permissions: 'open', signal }),
+    );
     expect(error.message).toBe('the engine has died');
     expect(existsSync(output)).toBe(false);
     expect(state.isDisposed).toBe(true);
@@ -108,7 +135,9 @@ describe('convertImage', () => {
     if (!hasMksquashfs) return context.skip('squashfs-tools are not installed');
     const output = join(await makeTemporaryDirectory(), 'image.sif');
     const { engine } = engineWith((await makeRootfs(new Date())).subarray(0, 20_000), [4096]);
-    const error = await failureOf(() => convertImage(engine, info, output, { compression: 'gzip', signal }));
+    const error = await failureOf(() =>
+      convertImage(engine, info, output, { compression: 'gzip', permissions: 'open', signal }),
+    );
     expect(error.code).toBe('CONVERSION_FAILED');
     expect(existsSync(output)).toBe(false);
   });
@@ -116,7 +145,7 @@ describe('convertImage', () => {
   it('does not begin once it is interrupted', async () => {
     const output = join(await makeTemporaryDirectory(), 'image.sif');
     const { engine } = engineWith(Buffer.alloc(1024), [512]);
-    const options = { compression: 'gzip', signal: AbortSignal.abort() } as const;
+    const options = { compression: 'gzip', permissions: 'open', signal: AbortSignal.abort() } as const;
     expect((await failureOf(() => convertImage(engine, info, output, options))).code).toBe('INTERRUPTED');
     expect(existsSync(output)).toBe(false);
   });

@@ -1,13 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { rewriteRootfs } from '../../src/image/rewrite-rootfs.js';
+import { rewriteRootfs, type RewriteOptions } from '../../src/image/rewrite-rootfs.js';
 import { renderTarEntry, type TarEntry } from '../../src/image/tar-header.js';
 import { collect, inPieces } from '../support/chunks.js';
 import { failureOf } from '../support/failure.js';
 import { endOfTar, renderRawEntry, type RawEntry } from '../support/raw-tar.js';
 
-const rewrite = async (bytes: Buffer, additions: TarEntry[], sizes: number[]) =>
-  await collect(rewriteRootfs(inPieces(bytes, sizes), additions));
+const open: RewriteOptions = { permissions: 'open', directories: [], normalizedPaths: [] };
+
+const rewrite = async (bytes: Buffer, additions: TarEntry[], sizes: number[], options = open) =>
+  await collect(rewriteRootfs(inPieces(bytes, sizes), additions, options));
 
 describe('rewriteRootfs, byte by byte', () => {
   const byteName = (minLength: number, maxLength: number) =>

@@ -63,7 +63,9 @@ describe.each([
     const target = await makeTemporaryDirectory();
     await makeRootfs(source, deep, linked);
     const tar = execFileSync('tar', ['-C', source, `--format=${format}`, '-cf', '-', '.'], { maxBuffer: 64 << 20 });
-    const rewritten = await collect(rewriteRootfs(inPieces(tar, [10_240, 333]), []));
+    const rewritten = await collect(
+      rewriteRootfs(inPieces(tar, [10_240, 333]), [], { permissions: 'open', directories: [], normalizedPaths: [] }),
+    );
     const unpacked = spawnSync('tar', ['-C', target, '--no-same-owner', '-xpf', '-'], { input: rewritten });
     expect(unpacked.stderr.toString()).toBe('');
 

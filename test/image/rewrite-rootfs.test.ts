@@ -1,6 +1,6 @@
 import { extract, pack, type Header } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
-import { openToAll, rewriteRootfs } from '../../src/image/rewrite-rootfs.js';
+import { openToAll, rewriteRootfs, type RewriteOptions, type RootfsEntry } from '../../src/image/rewrite-rootfs.js';
 import type { TarEntry } from '../../src/image/tar-header.js';
 import { collect, inPieces } from '../support/chunks.js';
 import { failureOf } from '../support/failure.js';
@@ -28,11 +28,20 @@ const listTar = async (bytes: Buffer) => {
   return entries;
 };
 
-const rewrite = async (bytes: Buffer, additions: TarEntry[] = [], sizes = [bytes.length]) =>
-  await collect(rewriteRootfs(inPieces(bytes, sizes), additions));
+const open: RewriteOptions = { permissions: 'open', directories: [], normalizedPaths: [] };
 
-const rewriteEntries = async (entries: { header: EntryHeader; text?: string }[], additions: TarEntry[] = []) =>
-  await listTar(await rewrite(await makeTar(entries), additions));
+const rewrite = async (
+  bytes: Buffer,
+  additions: TarEntry[] = [],
+  sizes = [bytes.length],
+  options: Partial<RewriteOptions> = {},
+) => await collect(rewriteRootfs(inPieces(bytes, sizes), additions, { ...open, ...options }));
+
+const rewriteEntries = async (
+  entries: { header: EntryHeader; text?: string }[],
+  additions: TarEntry[] = [],
+  options: Partial<RewriteOptions> = {},
+) => await listTar(await rewrite(await makeTar(entries), additions, undefined, options));
 
 const raw = (changes: Partial<RawEntry>) =>
   renderRawEntry({
@@ -188,6 +197,181 @@ describe('rewriteRootfs', () => {
     const error = await failureOf(() => rewrite(Buffer.alloc(2048, 'not a tar ')));
     expect(error.code).toBe('CONVERSION_FAILED');
     expect(error.message).toContain('not a tar header');
+  });
+
+  it('leaves modes alone where they are to be kept', async () => {
+    const entries = await rewriteEntries(
+      [
+        { header: { name: 'root/', type: 'directory', mode: 0o700 } },
+        { header: { name: 'root/key', mode: 0o600 }, text: 'k' },
+        { header: { name: 'tool', mode: 0o4711 }, text: 't' },
+      ],
+      [],
+      { permissions: 'keep' },
+    );
+    expect(entries.slice(0, 3).map(({ mode }) => mode)).toEqual([0o700, 0o600, 0o4711]);
+  });
+
+  it('takes the time out of what the engine is said to touch, also where a pax header tells it', async () => {
+    const mtime = new Date(1_700_000_000_000);
+    const entries = await rewriteEntries(
+      [
+        { header: { name: 'data/', type: 'directory', mtime } },
+        { header: { name: 'data/caf\u00e9/', type: 'directory', mtime, pax: { mtime: '1700000000.5' } } },
+        { header: { name: 'data/file', mtime }, text: 'x' },
+      ],
+      [],
+      { normalizedPaths: ['/data', '/data/caf\u00e9/'] },
+    );
+    expect(entries.slice(0, 3).map(({ name, mtime: seconds }) => [name.replace(/\/$/, ''), seconds])).toEqual([
+      ['data', 0],
+      ['data/caf\u00e9', 0],
+      ['data/file', 1.7e9],
+    ]);
+  });
+
+  describe('makes directories', () => {
+    const symlink = (name: string, linkname: string) => ({ header: { name, type: 'symlink' as const, linkname } });
+    const directory = (name: string) => ({ header: { name, type: 'directory' as const } });
+    const complete = mountPoints.map((name) => (name.endsWith('/') ? directory(name) : { header: { name } }));
+    const long = `/${'d'.repeat(90)}/${'e'.repeat(90)}`;
+    it.each([
+      ['with their parents', [], ['/a/b/c', '/a/d'], ['a/', 'a/b/', 'a/b/c/', 'a/d/']],
+      ['but not the root', [], ['/', ''], []],
+      ['once', [], ['/a', '/a/', '/a/b/../'], ['a/']],
+      ['of long names', [], [long], [long.slice(1, 92), `${long.slice(1)}/`]],
+      ['of names in Unicode', [], ['/caf\u00e9'], ['caf\u00e9/']],
+      ['but none that is there', [directory('a'), directory('a/b/')], ['/a/b'], []],
+      [
+        'where a symlink leads to',
+        [directory('data'), symlink('link', '/data')],
+        ['/link/x/y'],
+        ['data/x/', 'data/x/y/'],
+      ],
+      ['where relative symlinks lead to', [directory('a/b'), symlink('a/c', '../a/b')], ['/a/c/x'], ['a/', 'a/b/x/']],
+      ['not in place of a symlink', [directory('data'), symlink('link', 'data')], ['/link'], []],
+      ['not behind a symlink that leads nowhere', [symlink('link', 'nowhere')], ['/link', '/link/x'], []],
+      ['not behind symlinks that go round', [symlink('a', 'b'), symlink('b', 'a')], ['/a/x'], []],
+      ['not in place of a file', [{ header: { name: 'file' } }], ['/file', '/file/x'], []],
+      ['not where the engine puts its own', [], ['/dev/shm', '/sys/fs/cgroup', '/proc/x'], []],
+    ])('%s', async (_, image, directories, expected) => {
+      const all = [...complete, ...image];
+      const entries = await rewriteEntries(all, [], { directories });
+      // As many stubs are left out as are made anew.
+      const made = entries.slice(all.length);
+      expect(made.map(({ name }) => name)).toEqual(expected);
+      expect(made.every(({ mode, mtime, type }) => mode === 0o755 && mtime === 0 && type === 'directory')).toBe(true);
+    });
+
+    it.each([
+      ['/var that leads nowhere', [symlink('var', 'data/var')], [], ['var/', 'var/tmp/', 'data/var/tmp/']],
+      ['/var', [directory('data/var'), symlink('var', 'data/var')], ['data/var/tmp/'], ['var/', 'var/tmp/']],
+      ['/tmp', [symlink('tmp', 'var/tmp')], ['var/', 'var/tmp/'], ['tmp/']],
+      ['/home', [symlink('home', 'var/home')], [], ['home/', 'var/home/']],
+      ['/etc/resolv.conf', [symlink('etc/resolv.conf', '../run/resolv.conf')], ['etc/resolv.conf'], []],
+      ['/etc/passwd', [symlink('etc/passwd', '/usr/lib/passwd')], ['etc/group'], ['usr/lib/passwd']],
+      ['/etc', [directory('usr/etc'), symlink('etc', 'usr/etc')], ['usr/etc/passwd'], ['etc/', 'etc/passwd']],
+    ])('and keeps a symlink that is a mount point: %s', async (_, image, present, absent) => {
+      const names = (await rewriteEntries(image)).map(({ name }) => name);
+      for (const name of present) expect(names).toContain(name);
+      for (const name of absent) expect(names).not.toContain(name);
+      expect(new Set(names).size).toBe(names.length);
+    });
+  });
+
+  describe('of hard links to what it leaves out', () => {
+    const link = (name: string, linkname: string) => raw({ name, type: '1', linkname, mode: 0o600, mtime: 5 });
+
+    it('makes files of their own', async () => {
+      const stub = raw({ name: 'etc/hosts', body: Buffer.from('text'.repeat(300)) });
+      const long = `app/${'n'.repeat(200)}`;
+      const tar = Buffer.concat([stub, link('app/hosts', './etc/hosts'), link(long, '/etc/hosts'), raw({}), endOfTar]);
+      for (const sizes of [[tar.length], [700], [1]]) {
+        const entries = await listTar(await rewrite(tar, [], sizes));
+        const common = { type: 'file', mode: 0o644, mtime: 5, text: 'text'.repeat(300) };
+        expect(entries.slice(0, 3)).toMatchObject([
+          { name: 'app/hosts', ...common },
+          { name: long, ...common },
+          { name: 'a' },
+        ]);
+      }
+    });
+
+    it('makes empty files of empty ones, and leaves out those to devices', async () => {
+      const image = [raw({ name: 'etc/hosts' }), raw({ name: 'dev/null', type: '3' })];
+      const tar = Buffer.concat([...image, link('empty', 'etc/hosts'), link('null', 'dev/null'), endOfTar]);
+      const entries = await listTar(await rewrite(tar));
+      expect(entries.map(({ name }) => name)).toEqual(['empty', ...mountPoints]);
+    });
+  });
+
+  describe('shows each entry that is kept', () => {
+    const observed = async (tar: Buffer, options: Partial<RewriteOptions> = {}) => {
+      const seen: RootfsEntry[] = [];
+      const observe = (entry: RootfsEntry) => void seen.push(entry);
+      await rewrite(tar, [], [1000], { observe, ...options });
+      return seen;
+    };
+    const plain = {
+      type: '0',
+      mode: 0o600,
+      uid: 1000,
+      gid: 1000,
+      size: 0,
+      mtime: 1,
+      linkTarget: '',
+      hasCapability: false,
+    };
+
+    it('with what its headers say, as the engine told it', async () => {
+      const file = raw({ name: './app/caf\xe9', mode: 0o600, body: Buffer.from('12345') });
+      const link = raw({ name: 'link', type: '2', mode: 0o777, linkname: '/app' });
+      const hard = raw({ name: 'hard', type: '1', mode: 0o600, linkname: './app/caf\xe9' });
+      const directory = raw({ name: 'etc/', type: '5', mode: 0o2750 });
+      const tar = Buffer.concat([raw({ name: '.dockerenv' }), file, link, hard, directory, endOfTar]);
+      expect(await observed(tar)).toEqual([
+        { ...plain, path: 'app/caf\xe9', size: 5 },
+        { ...plain, path: 'link', type: '2', mode: 0o777, linkTarget: '/app' },
+        { ...plain, path: 'hard', type: '1', linkTarget: 'app/caf\xe9' },
+        { ...plain, path: 'etc', type: '5', mode: 0o2750 },
+      ]);
+    });
+
+    it('with what pax headers say', async () => {
+      const records = [
+        paxRecord('path', 'long'),
+        paxRecord('uid', '3000000'),
+        paxRecord('gid', '4000000'),
+        paxRecord('mtime', '77.25'),
+        paxRecord('SCHILY.xattr.security.capability', '\x01\0\0\x02\xff='),
+      ];
+      const extended = raw({ name: 'x', type: 'x', body: Buffer.from(records.join(''), 'latin1') });
+      const global = raw({
+        name: 'g',
+        type: 'g',
+        body: Buffer.from(paxRecord('uid', '5') + paxRecord('comment', 'c')),
+      });
+      const tar = Buffer.concat([global, extended, raw({ mode: 0o600 }), raw({ name: 'next', mode: 0o600 }), endOfTar]);
+      expect(await observed(tar)).toEqual([
+        { ...plain, path: 'long', uid: 3_000_000, gid: 4_000_000, mtime: 77, hasCapability: true },
+        { ...plain, path: 'next', uid: 5 },
+      ]);
+    });
+
+    it('and the beginning of a file to whom asks for it', async () => {
+      const bodies = [0, 1, 4095, 4096, 4097, 10_000].map((length) => Buffer.alloc(length, `${length}|`));
+      const files = bodies.map((body, index) => raw({ name: `file-${index}`, body }));
+      const tar = Buffer.concat([...files, raw({ name: 'file-d', type: '5' }), endOfTar]);
+      for (const sizes of [[tar.length], [1], [513], [4096, 100]]) {
+        const heads: string[] = [];
+        const observe = ({ path }: RootfsEntry) =>
+          path === 'file-4' ? undefined : (head: Buffer) => void heads.push(`${path} ${head.toString()}`);
+        const rewritten = await rewrite(tar, [], sizes, { observe });
+        const expected = bodies.map((body, index) => `file-${index} ${body.toString().slice(0, 4096)}`);
+        expect(heads).toEqual([...expected.filter((_, index) => index !== 4), 'file-d ']);
+        expect(rewritten.equals(await rewrite(tar))).toBe(true);
+      }
+    });
   });
 
   it('refuses an extended header that could fill the memory', async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { partitionOffset, renderSifHead } from '../../src/image/sif.js';
+import { parseSifHead, partitionOffset, renderSifHead, type SifContents } from '../../src/image/sif.js';
 import { failureOf } from '../support/failure.js';
 
 const sizeBytes = 5_000_000_000;
-const head = renderSifHead('amd64', sizeBytes);
+const system = { type: 'system', name: 'rootfs.squashfs', offset: partitionOffset, sizeBytes } as const;
+const head = renderSifHead({ architecture: 'amd64', objects: [system] });
 const text = (offset: number, length: number) => head.toString('latin1', offset, offset + length);
 const i64 = (offset: number) => Number(head.readBigInt64LE(offset));
 
@@ -55,19 +56,45 @@ describe('renderSifHead', () => {
     ['s390x', '11'],
     ['riscv64', '12'],
   ])('calls %s %s, in header and descriptor', (architecture, code) => {
-    const other = renderSifHead(architecture, 1);
+    const other = renderSifHead({ architecture, objects: [{ ...system, sizeBytes: 1 }] });
     expect(other.toString('latin1', 45, 48)).toBe(`${code}\0`);
     expect(other.toString('latin1', 4096 + 209, 4096 + 212)).toBe(`${code}\0`);
   });
 
   it('gives the same bytes for the same image', () => {
-    expect(renderSifHead('amd64', sizeBytes)).toEqual(head);
-    expect(renderSifHead('amd64', sizeBytes + 1)).not.toEqual(head);
+    const render = (bytes: number) =>
+      renderSifHead({ architecture: 'amd64', objects: [{ ...system, sizeBytes: bytes }] });
+    expect(render(sizeBytes)).toEqual(head);
+    expect(render(sizeBytes + 1)).not.toEqual(head);
   });
 
   it('refuses an architecture without a code', async () => {
-    const error = await failureOf(() => renderSifHead('z80', 1));
+    const error = await failureOf(() => renderSifHead({ architecture: 'z80', objects: [] }));
     expect(error.code).toBe('CONVERSION_FAILED');
     expect(error.message).toContain('"z80"');
+  });
+});
+
+describe('parseSifHead', () => {
+  it('reads back what was written, several partitions and other objects among it', () => {
+    const contents: SifContents = {
+      architecture: 'arm64',
+      objects: [
+        system,
+        { type: 'overlay', name: 'overlay-1.squashfs', offset: 5_000_040_448, sizeBytes: 4096 },
+        { type: 'definition', name: 'Singularity', offset: 5_000_044_544, sizeBytes: 40 },
+        { type: 'labels', name: 'labels.json', offset: 5_000_044_584, sizeBytes: 2 },
+        { type: 'json', name: 'oci-config.json', offset: 5_000_044_586, sizeBytes: 300 },
+      ],
+    };
+    expect(parseSifHead(renderSifHead(contents))).toEqual(contents);
+  });
+
+  it.each([
+    ['nothing', Buffer.alloc(0)],
+    ['a short file', head.subarray(0, 500)],
+    ['another file', Buffer.alloc(partitionOffset, 'x')],
+  ])('knows that %s is no SIF', (_, bytes) => {
+    expect(parseSifHead(bytes)).toBeUndefined();
   });
 });

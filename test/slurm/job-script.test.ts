@@ -1,9 +1,13 @@
+import fc from 'fast-check';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadTemplate, renderJobScript, type JobScript } from '../../src/slurm/job-script.js';
 import { quote } from '../../src/ssh/quote.js';
 import { failureOf } from '../support/failure.js';
 import { runShell } from '../support/shell.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
+import { anyWord, shellWord } from '../support/text.js';
 
 const run = '/scratch/ada/hpcrun/runs/20261122-081530-k3f9';
 
@@ -45,12 +49,18 @@ const full: JobScript = {
     { source: '/hpcwork/ada/data sets', target: '/data', readonly: true },
     { source: "/hpcwork/ada/it's $HOME", target: '/out put', readonly: false },
   ],
+  overlays: [
+    { path: `/scratch/ada/hpcrun/images/${'0a'.repeat(32)}.sqfs`, bytes: '40960' },
+    { path: `/scratch/ada/hpcrun/images/${'0b'.repeat(32)}.sqfs`, bytes: '4096' },
+  ],
+  volumes: ['/data', "/it's here"],
   mount: '/my work',
   containerDirectory: '/my work/src',
   modules: ['Apptainer/1.4', 'CUDA'],
   command: [
     ...['/opt/py thon', '-u', 'train.py', '--lr', '0.1 x', '', "it's", '"double"', 'two\nlines', '$(touch /tmp/x)'],
     ...['`id`', '${HOME}', '; exit 0', '#not a comment', '--', '-rf', '*', '~', 'back\\slash', '<%= runId %>', 'ünï😀'],
+    ...['\r\n', 'a\r\nb'],
   ],
 };
 
@@ -70,7 +80,8 @@ describe('renderJobScript', () => {
     const text = renderJobScript(await loadTemplate('single'), script);
     const { stderr, status } = runShell('bash', 'exec bash -n', { input: text });
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
-    expect(text).not.toContain('\r');
+    // Which sbatch refuses.
+    expect(text).not.toContain('\r\n');
   });
 
   it('has every #SBATCH line before the first command, where sbatch looks for them', async () => {
@@ -83,13 +94,14 @@ describe('renderJobScript', () => {
   });
 
   it('gives the container exactly the arguments it was given', async () => {
+    const scratch = await makeTemporaryDirectory();
     const text = renderJobScript(await loadTemplate('single'), full);
     const from = text.indexOf('\noptions=(');
     const to = text.indexOf('\n"${command[@]}" &');
     const assignment = text.slice(from, to);
     const { stdout } = runShell(
       'bash',
-      `C() { echo '--no-eval'; }\ncontainer=C scratch=S run=R image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
+      `C() { echo '--no-eval'; }\ncontainer=C scratch=${scratch} run=R image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
     );
     const argv = stdout.split('\0').slice(0, -1);
     expect(argv.slice(argv.indexOf('I') + 1)).toEqual(full.command);
@@ -98,11 +110,17 @@ describe('renderJobScript', () => {
     // Not known to this container program.
     expect(argv).not.toContain('--no-umask');
     expect(argv.slice(argv.indexOf('--bind'), argv.indexOf('I'))).toEqual([
+      ...['--bind', `${scratch}/volumes/0:/data`],
+      ...['--bind', `${scratch}/volumes/1:/it's here`],
+      ...['--overlay', `/scratch/ada/hpcrun/images/${'0a'.repeat(32)}.sqfs:ro`],
+      ...['--overlay', `/scratch/ada/hpcrun/images/${'0b'.repeat(32)}.sqfs:ro`],
+      ...['--bind', `${scratch}/start.sh:/.singularity.d/env/99-zz-hpcrun.sh:ro`],
       ...['--bind', 'R/work:/my work'],
       ...['--bind', '/hpcwork/ada/data sets:/data:ro'],
       ...['--bind', "/hpcwork/ada/it's $HOME:/out put"],
       ...['--pwd', '/my work/src'],
     ]);
+    expect(runShell('sh', `ls -A ${scratch}/volumes`).stdout).toBe('0\n1\n');
   });
 
   it('keeps the exit status beside the run when it cannot begin', async () => {
@@ -119,5 +137,65 @@ describe('renderJobScript', () => {
     const template = await loadTemplate('single');
     const error = await failureOf(() => renderJobScript(template, { ...minimal, head: { ...minimal.head, name } }));
     expect(error.code).toBe('USAGE');
+  });
+});
+
+describe('what is read in the container before the command', () => {
+  /** Writes the file as a job does, and returns its path. */
+  async function writeStart(variables: Record<string, string>, slurm: Record<string, string> = {}): Promise<string> {
+    const directory = await makeTemporaryDirectory();
+    await mkdir(join(directory, 'run'));
+    const exports = Object.entries(variables).map(([name, value]) => `export APPTAINERENV_${name}=${quote(value)}\n`);
+    await writeFile(join(directory, 'run', 'env'), exports.join(''));
+    const text = renderJobScript(await loadTemplate('single'), minimal);
+    const part = text.slice(text.indexOf('. "$run/env"'), text.indexOf('\noptions=('));
+    const script = `run=${directory}/run scratch=${directory}\n${part}\nenv | grep APPTAINERENV_`;
+    const { stdout, stderr } = runShell('bash', script, { env: slurm });
+    expect({ stdout, stderr }).toEqual({ stdout: '', stderr: '' });
+    return join(directory, 'start.sh');
+  }
+
+  const read = (path: string, argv: string[], then: string, env: Record<string, string> = {}) =>
+    runShell('/bin/sh', `set -- ${argv.map(quote).join(' ')}\n. ${path}\n${then}`, { env });
+
+  it('sets every variable, whatever it holds', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.oneof(anyWord, shellWord), { maxLength: 20 }), async (some) => {
+        const values = [...some, "it's", '\r\n', "'\r\n'", '\\'];
+        const variables = Object.fromEntries(values.map((value, index) => [`V${index}`, value]));
+        const path = await writeStart(variables, { SLURM_JOB_NAME: values[0] ?? '' });
+        const show = [...Object.keys(variables), 'SLURM_JOB_NAME'].map((name) => `printf '%s\\0' "$${name}"`);
+        const { stdout, stderr } = read(path, ['sh'], show.join('\n'));
+        expect(stderr).toBe('');
+        expect(stdout).toBe([...values, values[0] ?? ''].map((value) => `${value}\0`).join(''));
+        // The shell of Apptainer would change these.
+        const text = await readFile(path, 'utf8');
+        expect(text).not.toContain("'\\''");
+        expect(text).not.toContain('\r\n');
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it("leaves the image's LANG alone, and the run's", async () => {
+    const path = await writeStart({});
+    expect(read(path, ['sh'], 'echo "$LANG"').stdout).toBe('C.UTF-8\n');
+    expect(read(path, ['sh'], 'echo "$LANG"', { LANG: 'de_DE.UTF-8' }).stdout).toBe('de_DE.UTF-8\n');
+    expect(read(await writeStart({ LANG: 'C' }), ['sh'], 'echo "$LANG"', { LANG: 'de_DE.UTF-8' }).stdout).toBe('C\n');
+  });
+
+  it.each([
+    ['a program of the PATH', ['sh'], 0],
+    ['a program by its path', ['/bin/sh'], 0],
+    ['a program that is not there', ['no-such-program'], 127],
+    ['a path that is not there', ['/no/such/program'], 127],
+    ['nothing', [''], 127],
+    ['a builtin of shells', ['shift'], 127],
+    ['a directory', ['/etc'], 126],
+    ['a file that is not executable', ['/etc/passwd'], 126],
+  ])('finds out what Docker would: %s', async (_, argv, status) => {
+    const result = read(await writeStart({}), argv, ':');
+    expect(result.status).toBe(status);
+    expect(result.stderr).toMatch(status === 0 ? /^$/ : /^hpcrun: /);
   });
 });

@@ -10,7 +10,7 @@ export function runRecord(changes: Partial<RunRecord> = {}): RunRecord {
     createdAt: '2026-11-22T08:15:30.000Z',
     hpcrunVersion: '0.1.0',
     origin: { host: 'laptop', projectDirectory: '/home/ada/digits' },
-    image: { id: 'sha256:1', tag: 'hpcrun/digits:12345678', sha256: '5e'.repeat(32), sizeBytes: 731_000_000, overlays: [] },
+    image: { id: 'sha256:1', tag: 'hpcrun/digits:12345678', sha256: '5e'.repeat(32), sizeBytes: 731_000_000, overlays: [], isNative: true, volumes: [] },
     code: { treeHash: 'c0'.repeat(32), files: 3, git: { commit: '1234567', isDirty: true } },
     command: ['python3', 'train.py', '--lr', '0.1 x'],
     containerDirectory: '/workspace',

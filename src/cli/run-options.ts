@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseMount, parseVolume } from '../config/bind.js';
+import { conversions, resourcesSchema, type Conversion, type Resources } from '../config/schema.js';
+import { HpcrunError, isSystemError, messageOf } from '../errors.js';
+import type { SubmitRequest } from '../run/plan.js';
+import type { CommonOptions, Context } from './context.js';
+
+/** Options that say what a run is, wherever it runs. */
+export interface RunOptions extends CommonOptions {
+  name?: string;
+  gpus?: string;
+  cpus?: string;
+  memory?: string;
+  time?: string;
+  partition?: string;
+  account?: string;
+  env?: string[];
+  envFile?: string[];
+  volume?: string[];
+  mount?: string[];
+  buildArg?: string[];
+  convert?: string;
+  cache?: boolean;
+}
+
+/** What the user asked for, from words and options. Throws USAGE. */
+export function parseRunRequest(words: string[], isCommand: boolean, options: RunOptions, cwd: string): SubmitRequest {
+  return {
+    words,
+    isCommand,
+    ...(options.name === undefined ? {} : { name: parseName(options.name) }),
+    resources: parseResources(options),
+    // As in Docker, --env goes before what stands in a file.
+    env: [...(options.envFile ?? []).flatMap((path) => readEnvFile(resolve(cwd, path))), ...(options.env ?? [])],
+    binds: [...(options.volume ?? []).map(parseVolume), ...(options.mount ?? []).map(parseMount)],
+    buildArgs: options.buildArg ?? [],
+    ...(options.convert === undefined ? {} : { conversion: parseConversion(options.convert) }),
+    noCache: options.cache === false,
+  };
+}
+
+const ownOptions = [
+  ...['--gpus', '--cpus', '--memory', '--partition', '--account', '--cluster', '--engine'],
+  ...['--wait', '--dry-run', '--offline', '--entrypoint', '--workdir'],
+];
+
+/** The most common slip: options of hpcrun's behind the script, where they are the script's. */
+export function warnOfLateOptions({ terminal }: Context, words: string[], isCommand: boolean): void {
+  const [script, ...args] = words;
+  const late = args.find((word) => ownOptions.includes(word.replace(/=.*/s, '')));
+  if (isCommand || script === undefined || late === undefined) return;
+  terminal.note(`${late} stands behind ${script} and goes to it; for hpcrun it has to stand before.`);
+}
+
+function parseConversion(text: string): Conversion {
+  const known = conversions.find((each) => each === text);
+  if (known !== undefined) return known;
+  throw new HpcrunError('USAGE', `there is no way "${text}" to convert an image`, { hint: `--convert ${conversions.join(' | ')}` });
+}
+
+function parseName(name: string): string {
+  if (/^[\w.+-]{1,64}$/.test(name)) return name;
+  throw new HpcrunError('USAGE', `--name "${name}" must be up to 64 letters, digits and . _ + -`, {
+    hint: '--name baseline-2',
+  });
+}
+
+function parseResources(options: RunOptions): Resources {
+  const given = {
+    gpus: options.gpus,
+    cpus: options.cpus === undefined ? undefined : Number(options.cpus),
+    memory: options.memory,
+    time: options.time,
+    partition: options.partition,
+    account: options.account,
+  };
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const result = resourcesSchema.safeParse(present);
+  if (result.success) return result.data;
+  const lines = result.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`);
+  throw new HpcrunError('USAGE', lines.join('\n'), { hint: 'hpcrun submit --help' });
+}
+
+function readEnvFile(path: string): string[] {
+  try {
+    return parseEnvFile(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (!['ENOENT', 'EACCES', 'EISDIR'].some((code) => isSystemError(error, code))) throw error;
+    throw new HpcrunError('USAGE', `--env-file: ${messageOf(error)}`, { hint: 'It holds a NAME=value a line.' });
+  }
+}
+
+/**
+ * `NAME=value` or `NAME` a line, everything behind the first `=` as it stands; empty lines and those that begin with `#` are
+ * passed over (docker run manual, --env-file).
+ */
+export function parseEnvFile(text: string): string[] {
+  return text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .map((line) => line.replace(/^\s+/, ''))
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}

@@ -1,0 +1,126 @@
+import { execa } from 'execa';
+import { once } from 'node:events';
+import { open } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
+import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import { clearRootTime } from './squashfs.js';
+
+export const compressions = ['gzip', 'zstd'] as const;
+export type Compression = (typeof compressions)[number];
+
+// Levels measured with bench/convert: beyond these, time grows much faster than the file shrinks.
+const compressionArguments: Record<Compression, string[]> = {
+  gzip: ['-comp', 'gzip', '-Xcompression-level', '4'],
+  zstd: ['-comp', 'zstd', '-Xcompression-level', '3'],
+};
+
+// Small pieces are gathered up to this size, so that the pipe is written to less often.
+const gatheredBytes = 256 << 10;
+
+export interface SquashOptions {
+  compression: Compression;
+  /** Bytes left free in front. */
+  offset: number;
+  signal: AbortSignal;
+}
+
+/**
+ * Compresses a tar into a squashfs at `outputPath` as it streams. Files belong to root, as in `apptainer build`; times are
+ * fixed, so that the bytes depend on the tar alone. Throws CONVERSION_FAILED with mksquashfs's own words, or what the
+ * tar's producer threw. What was written so far stays: the caller removes it.
+ */
+export async function writeSquashfs(
+  tar: AsyncIterable<Buffer>,
+  outputPath: string,
+  { compression, offset, signal }: SquashOptions,
+): Promise<void> {
+  const child = execa(
+    'mksquashfs',
+    [
+      ...['-', outputPath, '-tar', '-noappend', '-no-progress', '-quiet', '-all-root', '-mkfs-time', '0'],
+      // -noI for clearRootTime.
+      ...['-root-mode', '755', '-noI', '-o', String(offset)],
+      ...compressionArguments[compression],
+    ],
+    {
+      reject: false,
+      cancelSignal: signal,
+      buffer: { stdout: false },
+      // It would contradict -mkfs-time.
+      env: { SOURCE_DATE_EPOCH: undefined },
+      stdin: 'pipe',
+    },
+  );
+  child.stdout.resume();
+  let feedError: unknown;
+  try {
+    await feed(tar, child.stdin);
+  } catch (error) {
+    feedError = error;
+    child.kill();
+  }
+  const result = await child;
+  throwIfInterrupted(signal);
+  // When mksquashfs dies, writing to it fails as well: its own words come first.
+  if (result.exitCode !== 0 && !(feedError instanceof HpcrunError))
+    throw mksquashfsFailed(result.stderr, result.shortMessage ?? '');
+  if (feedError !== undefined) throw feedError instanceof Error ? feedError : new Error('the tar could not be read');
+  const file = await open(outputPath, 'r+');
+  try {
+    await clearRootTime(file, offset);
+  } finally {
+    await file.close();
+  }
+}
+
+async function feed(tar: AsyncIterable<Buffer>, stdin: Writable): Promise<void> {
+  // An error may come between two writes; it is thrown by the next one.
+  let failure: Error | undefined;
+  stdin.on('error', (error) => {
+    failure = error;
+  });
+  let gathered: Buffer[] = [];
+  let bytes = 0;
+  const flush = async () => {
+    if (failure) throw failure;
+    stdin.cork();
+    for (const chunk of gathered) stdin.write(chunk);
+    stdin.uncork();
+    gathered = [];
+    bytes = 0;
+    if (stdin.writableNeedDrain) await once(stdin, 'drain');
+  };
+  for await (const chunk of tar) {
+    gathered.push(chunk);
+    bytes += chunk.length;
+    if (bytes >= gatheredBytes) await flush();
+  }
+  await flush();
+  stdin.end();
+}
+
+/** Throws MKSQUASHFS_MISSING unless there is one that reads a tar from standard input: squashfs-tools 4.5. */
+export async function requireMksquashfs(signal: AbortSignal): Promise<void> {
+  const hint =
+    'Install squashfs-tools 4.5 or newer: "apt-get install squashfs-tools", "dnf install squashfs-tools" or "brew install squashfs".';
+  const result = await execa('mksquashfs', ['-version'], { reject: false, stdin: 'ignore', cancelSignal: signal });
+  throwIfInterrupted(signal);
+  if (result.code === 'ENOENT')
+    throw new HpcrunError('MKSQUASHFS_MISSING', 'the mksquashfs program was not found', { hint });
+  const version = /version (\d+)\.(\d+)/.exec(result.stdout);
+  const [major, minor] = [Number(version?.[1]), Number(version?.[2])];
+  if (!(major > 4 || (major === 4 && minor >= 5))) {
+    const found = result.stdout.split('\n')[0] ?? '';
+    throw new HpcrunError('MKSQUASHFS_MISSING', `mksquashfs is too old to read a tar: ${found}`, { hint });
+  }
+}
+
+function mksquashfsFailed(stderr: string, shortMessage: string): HpcrunError {
+  const said = stderr.trim().split('\n').slice(-5).join('\n') || shortMessage;
+  const full = /no space left/i.test(said);
+  return new HpcrunError('CONVERSION_FAILED', `mksquashfs failed: ${said}`, {
+    hint: full
+      ? 'The disk is full: free some space, or set XDG_CACHE_HOME to a directory on another disk.'
+      : 'Run the command again.',
+  });
+}

@@ -1,0 +1,130 @@
+import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import { conversionDirectories } from './convert.js';
+import { convertOverlay } from './convert-overlay.js';
+import type { ContainerEngine, ImageInfo } from './engine.js';
+import type { RootfsSurvey } from './rootfs-survey.js';
+import type { CachedImage, Recipe, SifCache } from './sif-cache.js';
+import { compareTrees, type TreeDifference } from './tree-difference.js';
+import { listImage, parseListing, sizeOf, type Tree } from './tree-listing.js';
+
+// Each overlay is one more mount and one more file to find at every start of a job.
+const maximumOverlays = 3;
+
+// Overlays that hold more than this part of the image are better made one SIF again.
+const maximumShare = 0.2;
+
+export type StackResult =
+  | { kind: 'stacked'; image: CachedImage; difference: TreeDifference }
+  /** An image cannot or should not be stacked; `why` is undefined where there is nothing to stack it on. */
+  | { kind: 'refused'; why: string | undefined };
+
+export interface StackRequest extends Recipe {
+  engine: ContainerEngine;
+  info: ImageInfo;
+  /** What the image is called, for people. */
+  name: string;
+  cache: SifCache;
+  signal: AbortSignal;
+}
+
+/**
+ * Converts an image as its difference from the most similar image in the cache. What differs is found by listing both in
+ * containers, without exporting either; where that is impossible, the answer says why, and the image has to be converted
+ * as a whole. Throws CONVERSION_FAILED, MKSQUASHFS_MISSING or INTERRUPTED.
+ */
+export async function convertStacked({
+  engine,
+  info,
+  name,
+  cache,
+  signal,
+  compression,
+  permissions,
+}: StackRequest): Promise<StackResult> {
+  const closest = await cache.closest(info.layers, permissions);
+  if (!closest) return refused(undefined);
+  const below = closest.parts.length <= maximumOverlays ? closest : await cache.bottom(closest);
+  if (!below) return refused(`${maximumOverlays} overlays lie on its base already`);
+
+  const [baseListing, listing] = await Promise.all([
+    listOnce(engine, below, cache, signal),
+    listImage(engine, info, signal),
+  ]);
+  if (!listing)
+    return refused('its files cannot be listed in a container: that takes a shell and GNU find, and no VOLUME');
+  if (!baseListing) return refused('the image it resembles is gone, or cannot be listed');
+  const directories = conversionDirectories(info);
+  const [base, target] = [parseListing(baseListing, below.directories), parseListing(listing, directories)];
+  if (!base || !target) return refused('its listing could not be read');
+
+  const difference = compareTrees(base, target);
+  const overlayBytes = below.overlayBytes + difference.changedBytes;
+  if (overlayBytes > maximumShare * contentBytes(base)) return refused('too much of it has changed');
+  const temporary = await cache.temporaryPath();
+  let converted;
+  try {
+    converted = await convertOverlay(engine, info, difference, temporary, { compression, permissions, signal });
+  } catch (error) {
+    throwIfInterrupted(signal);
+    if (error instanceof HpcrunError && error.code === 'ENGINE_FAILED') return refused(error.message);
+    throw error;
+  }
+  await cache.saveListing(info.id, listing);
+  const { survey: change, ...file } = converted;
+  const survey = mergeSurveys(below.survey, change);
+  const image = await cache.store(
+    { imageId: info.id, name, compression, permissions, layers: info.layers, directories, survey, overlayBytes },
+    below.parts,
+    { ...file, temporary },
+  );
+  return { kind: 'stacked', image, difference };
+}
+
+/** Of a base and what lies over it. Files that have changed count twice, and those that are gone still do. */
+function mergeSurveys(base: RootfsSurvey, change: RootfsSurvey): RootfsSurvey {
+  const tally = (key: 'closed' | 'setuid' | 'foreign' | 'devices' | 'fifos' | 'capabilities' | 'oddNames') => ({
+    count: base[key].count + change[key].count,
+    samples: [...new Set([...change[key].samples, ...base[key].samples])].slice(0, 5),
+  });
+  return {
+    ...base,
+    entries: base.entries + change.entries,
+    totalBytes: base.totalBytes + change.totalBytes,
+    closed: tally('closed'),
+    setuid: tally('setuid'),
+    foreign: tally('foreign'),
+    devices: tally('devices'),
+    fifos: tally('fifos'),
+    capabilities: tally('capabilities'),
+    oddNames: tally('oddNames'),
+    hasShell: base.hasShell || change.hasShell,
+    ...(change.architecture === undefined ? {} : { architecture: change.architecture }),
+    ...(change.minimumKernel === undefined ? {} : { minimumKernel: change.minimumKernel }),
+    cuda: [...base.cuda, ...change.cuda.filter(({ version }) => base.cuda.every((known) => known.version !== version))],
+  };
+}
+
+function refused(why: string | undefined): StackResult {
+  return { kind: 'refused', why };
+}
+
+/** An image's listing from the cache; otherwise, if the engine still has the image, from there. */
+async function listOnce(
+  engine: ContainerEngine,
+  { imageId }: CachedImage,
+  cache: SifCache,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
+  const saved = await cache.loadListing(imageId);
+  if (saved) return saved;
+  const info = await engine.inspect(imageId, { signal });
+  const listing = info && (await listImage(engine, info, signal));
+  if (listing) await cache.saveListing(imageId, listing);
+  return listing;
+}
+
+function contentBytes({ entries }: Tree): number {
+  let bytes = 0;
+  for (const entry of entries.values()) bytes += sizeOf(entry);
+  return bytes;
+}
