@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { HpcrunError } from '../errors.js';
 import { packageVersion } from '../package-directory.js';
 import { closest } from '../suggest.js';
@@ -153,6 +153,11 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
       .option('--gpus <[type:]n>', 'GPUs, where this machine has some')
       .option('--cpus <n>', 'CPU cores')
       .option('--memory <size>', 'memory, such as 8G')
+      // Of the cluster alone, so that a command line with submit can be tried as it is.
+      .addOption(new Option('--time <limit>').hideHelp())
+      .addOption(new Option('--partition <name>').hideHelp())
+      .addOption(new Option('--account <name>').hideHelp())
+      .addOption(new Option('--cluster <name>').hideHelp())
       .option('-e, --env <name[=value]>', 'a variable; without a value, your own is taken (repeatable)', collect)
       .option('--env-file <file>', 'variables, a name=value a line (repeatable)', collect)
       .option('-v, --volume <source:target[:ro]>', 'bind a path of this machine (repeatable)', collect)

@@ -172,7 +172,8 @@ export class CliEngine implements ContainerEngine {
       if (exitCode !== 0) throw engineFailed(this.name, tail.join('\n'));
       const said = this.name === 'podman' ? await readFile(digestFile, 'utf8') : tail.join('\n');
       const digest = /sha256:[0-9a-f]{64}/.exec(said)?.[0];
-      if (digest === undefined) throw engineFailed(this.name, `pushing ${reference} gave no digest: ${tail.join('\n')}`);
+      if (digest === undefined)
+        throw engineFailed(this.name, `pushing ${reference} gave no digest: ${tail.join('\n')}`);
       return digest;
     } finally {
       await rm(directory, { recursive: true, force: true });

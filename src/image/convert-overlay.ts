@@ -5,7 +5,7 @@ import { digest, readExport, type ConvertedImage, type ConvertOptions } from './
 import type { ContainerEngine, ImageInfo } from './engine.js';
 import { rewriteRootfs } from './rewrite-rootfs.js';
 import { RootfsSurveyor, type RootfsSurvey } from './rootfs-survey.js';
-import { writeSquashfs } from './squash.js';
+import { findMksquashfs, writeSquashfs } from './squash.js';
 import type { TarEntry } from './tar-header.js';
 import type { TreeDifference } from './tree-difference.js';
 
@@ -28,6 +28,7 @@ export async function convertOverlay(
   options: ConvertOptions,
 ): Promise<ConvertedImage & { survey: RootfsSurvey }> {
   throwIfInterrupted(options.signal);
+  const mksquashfs = await findMksquashfs(engine, options.signal);
   const names = Buffer.from(difference.changed.map((path) => `./${path}\0`).join(''), 'latin1');
   const surveyor = new RootfsSurveyor(info.volumes);
   const output = engine.runScript(info, script, { signal: options.signal, input: names });
@@ -40,7 +41,7 @@ export async function convertOverlay(
       isPartial: true,
       observe: surveyor.observe,
     });
-    await writeSquashfs(tar, outputPath, { ...options, offset: 0 });
+    await writeSquashfs(tar, outputPath, { ...options, mksquashfs, offset: 0 });
     return { ...(await digest(outputPath, options.signal)), survey: surveyor.survey() };
   } catch (error) {
     await rm(outputPath, { force: true });

@@ -8,7 +8,7 @@ import { rewriteRootfs } from './rewrite-rootfs.js';
 import { RootfsSurveyor, type RootfsSurvey } from './rootfs-survey.js';
 import { partitionOffset } from './sif.js';
 import { completeSif } from './sif-file.js';
-import { requireMksquashfs, writeSquashfs, type Compression } from './squash.js';
+import { findMksquashfs, writeSquashfs, type Compression, type Mksquashfs } from './squash.js';
 
 /** Raised whenever the same image would give other bytes than before, so that no cached SIF outlives its recipe. */
 export const recipeVersion = 2;
@@ -40,9 +40,9 @@ export async function convertImage(
   options: ConvertOptions,
 ): Promise<ConvertedImage & { survey: RootfsSurvey }> {
   throwIfInterrupted(options.signal);
-  await requireMksquashfs(options.signal);
+  const mksquashfs = await findMksquashfs(engine, options.signal);
   try {
-    const survey = await writePartition(engine, info, outputPath, options);
+    const survey = await writePartition(engine, info, outputPath, { ...options, mksquashfs });
     await completeSif(outputPath, info);
     return { ...(await digest(outputPath, options.signal)), survey };
   } catch (error) {
@@ -56,7 +56,7 @@ async function writePartition(
   engine: ContainerEngine,
   info: ImageInfo,
   outputPath: string,
-  options: ConvertOptions,
+  options: ConvertOptions & { mksquashfs: Mksquashfs },
 ): Promise<RootfsSurvey> {
   const rootfs = await engine.exportRootfs(info, { signal: options.signal });
   const surveyor = new RootfsSurveyor(info.volumes);

@@ -3,7 +3,7 @@
 export interface ElfFacts {
   /** Go's name of the architecture; undefined for one that has none here. */
   architecture: string | undefined;
-  /** The oldest Linux that the file runs on, such as `3.2.0`, as glibc notes it in its libraries; undefined without a note. */
+  /** The oldest Linux that the file runs on, such as `3.2.0`, as glibc notes it in what is linked with it; undefined without a note. */
   minimumKernel: string | undefined;
 }
 
@@ -27,7 +27,10 @@ const architectures: Record<string, string> = {
   '258 2 1': 'loong64',
 };
 
-/** What the first bytes of a file tell; 4 KiB hold the notes of every glibc. Undefined for what is no ELF file. */
+/**
+ * What the first bytes of a file tell; undefined for what is no ELF file. In 4 KiB there is the note of every program, and of
+ * the C library itself up to glibc 2.36 or so, which later has it at its end.
+ */
 export function parseElf(head: Buffer): ElfFacts | undefined {
   if (head.length < 52 || head.toString('latin1', 0, 4) !== '\x7fELF') return undefined;
   const [bits, order] = [head[4], head[5]];

@@ -56,7 +56,13 @@ export async function spawnMksquashfs(engine: ContainerEngine, image: string, sp
         ...['--security-opt', 'label=disable', '--volume', `${dirname(outputPath)}:/out`],
         ...[image, 'mksquashfs', '-', `/out/${basename(outputPath)}`, ...args],
       ],
-      { reject: false, cancelSignal: signal, buffer: { stdout: false }, stdin: 'pipe' },
+      {
+        reject: false,
+        cancelSignal: signal,
+        buffer: { stdout: false },
+        env: { SOURCE_DATE_EPOCH: undefined },
+        stdin: 'pipe',
+      },
     ),
   };
 }

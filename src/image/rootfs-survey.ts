@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { compareVersions, cudaVersionOfPath } from './cuda.js';
-import { parseElf } from './elf-note.js';
+import { parseElf, type ElfFacts } from './elf-note.js';
 import { followLinks, imagePathOf, printImagePath } from './image-path.js';
 import { openToAll, type HeadReader, type RootfsEntry } from './rewrite-rootfs.js';
 
@@ -33,8 +33,10 @@ export const rootfsSurveySchema = z.object({
   hasShell: z.boolean(),
   /** Go's name of the architecture that /bin/sh or else the C library was built for. */
   architecture: z.string().optional(),
-  /** The oldest Linux that the C library runs on. */
+  /** The oldest Linux that the C library, or else /bin/sh, was built for. */
   minimumKernel: z.string().optional(),
+  /** Whether the C library is known to refuse older ones: up to glibc 2.35 it does (NEWS for version 2.36). */
+  refusesOlderKernels: z.boolean(),
   /** Different versions, each with a path that tells it. */
   cuda: z.array(z.object({ version: z.string(), source: z.string() })),
 });
@@ -45,9 +47,12 @@ type Tally = z.output<typeof tallySchema>;
 // Programs, among them what /bin/sh may be or lead to, on merged, split and Nix file systems.
 const program = /(?:^|\/)(?:[^/]*s?bin\/[^/]+|(?:ba|da|a|z|k|mk|pdk|ya)?sh|busybox|toybox)$/;
 
-// The C library and loader of the image itself, not of what it can cross-compile for. libc.so.6 was a link up to glibc 2.33.
+// The C library and loader of the image itself, not of what it can cross-compile for.
 const libc =
   /^(?:usr\/)?lib(?:|32|64|x32)\/(?:[^/]+-linux-gnu[^/]*\/)?(?:libc\.so\.6|libc-2\.\d+\.so|ld-linux[^/]*\.so\.\d+|ld64\.so\.\d+|ld-2\.\d+\.so)$/;
+
+// Up to glibc 2.33 the version was in the name, and libc.so.6 a link.
+const oldLibc = /-2\.\d+\.so$/;
 
 /** Looks at the entries of an image as they pass by, with little effort for each. */
 export class RootfsSurveyor {
@@ -64,10 +69,10 @@ export class RootfsSurveyor {
   };
   private readonly volumes: { shown: string; prefix: string; isFilled: boolean }[];
   private readonly links = new Map<string, string>();
-  /** Programs, with their architectures where the file tells one. */
-  private readonly programs = new Map<string, string | undefined>();
+  private readonly programs = new Map<string, ElfFacts | undefined>();
   private libcArchitecture: string | undefined;
-  private minimumKernel: string | undefined;
+  private libcKernel: string | undefined;
+  private refusesOlderKernels = false;
   private readonly cuda = new Map<string, string>();
 
   /** `volumes` are the image's VOLUME paths. */
@@ -115,37 +120,40 @@ export class RootfsSurveyor {
     if ((mode & 0o6000) !== 0) add(setuid, path);
     if (libc.test(path)) {
       return (head) => {
-        this.readLibc(head);
+        this.readLibc(path, head);
       };
     }
     if ((mode & 0o111) === 0 || !program.test(path)) return undefined;
     return (head) => {
-      this.programs.set(path, parseElf(head)?.architecture);
+      this.programs.set(path, parseElf(head));
     };
   }
 
-  private readLibc(head: Buffer): void {
+  private readLibc(path: string, head: Buffer): void {
     const facts = parseElf(head);
+    if (facts && oldLibc.test(path)) this.refusesOlderKernels = true;
     this.libcArchitecture ??= facts?.architecture;
     const kernel = facts?.minimumKernel;
     if (kernel === undefined) return;
-    if (this.minimumKernel === undefined || compareVersions(kernel, this.minimumKernel) > 0)
-      this.minimumKernel = kernel;
+    if (this.libcKernel === undefined || compareVersions(kernel, this.libcKernel) > 0) this.libcKernel = kernel;
   }
 
   /** What has been seen up to now. */
   survey(): RootfsSurvey {
-    const shell = followLinks('bin/sh', (path) => this.links.get(path));
-    const architecture = this.programs.get(shell ?? '') ?? this.libcArchitecture;
+    const path = followLinks('bin/sh', (at) => this.links.get(at)) ?? '';
+    const shell = this.programs.get(path);
+    const architecture = shell?.architecture ?? this.libcArchitecture;
+    const minimumKernel = this.libcKernel ?? shell?.minimumKernel;
     return {
       entries: this.entries,
       totalBytes: this.totalBytes,
       ...this.tallies,
       filledVolumes: this.volumes.filter(({ isFilled }) => isFilled).map(({ shown }) => shown),
-      hasShell: this.programs.has(shell ?? ''),
+      hasShell: this.programs.has(path),
       ...(architecture === undefined ? {} : { architecture }),
-      ...(this.minimumKernel === undefined ? {} : { minimumKernel: this.minimumKernel }),
-      cuda: [...this.cuda].map(([version, path]) => ({ version, source: printImagePath(path) })),
+      ...(minimumKernel === undefined ? {} : { minimumKernel }),
+      refusesOlderKernels: this.refusesOlderKernels,
+      cuda: [...this.cuda].map(([version, found]) => ({ version, source: printImagePath(found) })),
     };
   }
 }

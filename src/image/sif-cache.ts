@@ -52,7 +52,7 @@ export interface CachedPart extends ConvertedImage {
 }
 
 /** A converted image: a SIF and the overlays over it. */
-export interface CachedImage extends Omit<Entry, 'parts' | 'recipeVersion'> {
+export interface CachedImage extends Omit<Entry, 'parts'> {
   parts: CachedPart[];
 }
 
@@ -130,7 +130,7 @@ export class SifCache {
 
   /** Moves a finished file into the cache; `below` are the parts it lies on, none for a SIF. */
   async store(
-    image: Omit<CachedImage, 'parts'>,
+    image: Omit<CachedImage, 'parts' | 'recipeVersion'>,
     below: CachedPart[],
     { temporary, ...converted }: ConvertedImage & { temporary: string },
   ): Promise<CachedImage> {
@@ -143,7 +143,7 @@ export class SifCache {
       parts: parts.map(({ sha256, sizeBytes }) => ({ sha256, sizeBytes })),
     };
     await writeAtomically(this.entryPath(image.imageId, image, below.length > 0), JSON.stringify(entry));
-    return { ...image, parts };
+    return { ...image, recipeVersion, parts };
   }
 
   /** What `find` in an image printed; kept because the image may be gone when it is compared with the next one. */
@@ -196,7 +196,7 @@ export class SifCache {
 
   private async load(path: string): Promise<CachedImage | undefined> {
     try {
-      const { recipeVersion: _, ...entry } = entrySchema.parse(JSON.parse(await readFile(path, 'utf8')));
+      const entry = entrySchema.parse(JSON.parse(await readFile(path, 'utf8')));
       const parts = entry.parts.map((part, index) => ({ ...part, path: this.partPath(part.sha256, index > 0) }));
       for (const part of parts) if ((await stat(part.path)).size !== part.sizeBytes) return undefined;
       return { ...entry, parts };

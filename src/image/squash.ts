@@ -1,8 +1,10 @@
 import { execa } from 'execa';
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import type { ContainerEngine } from './engine.js';
+import { ensureHelperImage, spawnMksquashfs } from './helper-container.js';
 import { clearRootTime } from './squashfs.js';
 
 export const compressions = ['gzip', 'zstd'] as const;
@@ -17,7 +19,65 @@ const compressionArguments: Record<Compression, string[]> = {
 // Small pieces are gathered up to this size, so that the pipe is written to less often.
 const gatheredBytes = 256 << 10;
 
+/** Starts `mksquashfs - FILE ARGS…`, which reads a tar from its standard input. */
+export type Mksquashfs = (
+  outputPath: string,
+  args: string[],
+  signal: AbortSignal,
+) => Promise<{ child: MksquashfsProcess }>;
+
+/** As much of an execa subprocess as is used. */
+export interface MksquashfsProcess extends PromiseLike<{
+  exitCode?: number | undefined;
+  stderr: string;
+  shortMessage?: string | undefined;
+}> {
+  stdin: Writable;
+  stdout: Readable;
+  kill(): boolean;
+}
+
+function startLocally(outputPath: string, args: string[], signal: AbortSignal) {
+  return execa('mksquashfs', ['-', outputPath, ...args], {
+    reject: false,
+    cancelSignal: signal,
+    buffer: { stdout: false },
+    // It would contradict -mkfs-time.
+    env: { SOURCE_DATE_EPOCH: undefined },
+    stdin: 'pipe',
+  });
+}
+
+/**
+ * The mksquashfs of this machine, or, where there is none that reads a tar, one in a container of the engine's. Throws
+ * MKSQUASHFS_MISSING if neither can be had.
+ */
+export async function findMksquashfs(engine: ContainerEngine, signal: AbortSignal): Promise<Mksquashfs> {
+  try {
+    await requireMksquashfs(signal);
+    return (...request) => Promise.resolve({ child: startLocally(...request) });
+  } catch (error) {
+    if (!(error instanceof HpcrunError) || error.code !== 'MKSQUASHFS_MISSING') throw error;
+    const image = await makeHelper(engine, error, signal);
+    return (outputPath, args) => spawnMksquashfs(engine, image, { outputPath, args, signal });
+  }
+}
+
+async function makeHelper(engine: ContainerEngine, missing: HpcrunError, signal: AbortSignal): Promise<string> {
+  try {
+    return await ensureHelperImage(engine, { signal });
+  } catch (error) {
+    throwIfInterrupted(signal);
+    if (!(error instanceof HpcrunError)) throw error;
+    throw new HpcrunError('MKSQUASHFS_MISSING', `${missing.message}, and a container for it could not be made`, {
+      ...(missing.hint === undefined ? {} : { hint: missing.hint }),
+      cause: error,
+    });
+  }
+}
+
 export interface SquashOptions {
+  mksquashfs: Mksquashfs;
   compression: Compression;
   /** Bytes left free in front. */
   offset: number;
@@ -32,25 +92,15 @@ export interface SquashOptions {
 export async function writeSquashfs(
   tar: AsyncIterable<Buffer>,
   outputPath: string,
-  { compression, offset, signal }: SquashOptions,
+  { mksquashfs, compression, offset, signal }: SquashOptions,
 ): Promise<void> {
-  const child = execa(
-    'mksquashfs',
-    [
-      ...['-', outputPath, '-tar', '-noappend', '-no-progress', '-quiet', '-all-root', '-mkfs-time', '0'],
-      // -noI for clearRootTime.
-      ...['-root-mode', '755', '-noI', '-o', String(offset)],
-      ...compressionArguments[compression],
-    ],
-    {
-      reject: false,
-      cancelSignal: signal,
-      buffer: { stdout: false },
-      // It would contradict -mkfs-time.
-      env: { SOURCE_DATE_EPOCH: undefined },
-      stdin: 'pipe',
-    },
-  );
+  const args = [
+    ...['-tar', '-noappend', '-no-progress', '-quiet', '-all-root', '-mkfs-time', '0'],
+    // -noI for clearRootTime.
+    ...['-root-mode', '755', '-noI', '-o', String(offset)],
+    ...compressionArguments[compression],
+  ];
+  const { child } = await mksquashfs(outputPath, args, signal);
   child.stdout.resume();
   let feedError: unknown;
   try {

@@ -38,7 +38,9 @@ export async function loadTemplate(name: TemplateName): Promise<string> {
 export function renderJobScript(template: string, script: JobScript): string {
   const directives = renderDirectives(script.head);
   const usesGpu = (script.head.resources.gpus?.count ?? 0) > 0;
-  const { overlays = [], volumes = [] } = script;
+  const { overlays = [] } = script;
+  // Apptainer has no way to write these characters in a bind (user guide, Bind Paths and Mounts).
+  const volumes = (script.volumes ?? []).filter((path) => !/[,:\\]/.test(path));
   const quoteAll = (words: string[]) => words.map(quoteForScript).join(' ');
   const values = { ...script, overlays, volumes, directives, usesGpu, quoteAll };
   return ejs.render(template, values, { escape: quoteForScript, strict: false });

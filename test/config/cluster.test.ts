@@ -55,7 +55,6 @@ describe('resolveCluster', () => {
       name: 'claix',
       host: 'claix',
       root: '~/hpcrun',
-      compression: 'gzip',
       pollSeconds: 60,
       isSandbox: false,
       stateDirectory: expect.stringMatching(/\/clusters\/claix$/) as string,

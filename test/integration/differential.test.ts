@@ -2,6 +2,7 @@ import { execa } from 'execa';
 import { rm } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CliEngine } from '../../src/image/cli-engine.js';
+import { reportParity, standingDifferences } from '../../src/image/parity.js';
 import { cases, ownHome, type DifferentialCase } from './differential/cases.js';
 import { busyboxImage } from './differential/busybox.js';
 import { buildBusybox, makeDockerProject, obtainImage, runInDocker } from './differential/docker-side.js';
@@ -12,7 +13,14 @@ import { hpcrun, makeProject } from './lab.js';
 // Rows that are prepared at a time.
 const width = 4;
 
-const seen = new Map<DifferentialCase, { docker: Observation; job: Observation }>();
+interface Sides {
+  docker: Observation;
+  job: Observation;
+  /** The codes of the parity report. */
+  reported: string[];
+}
+
+const seen = new Map<DifferentialCase, Sides>();
 
 /** Runs every row on both sides: the images one after the other, then all jobs at once. */
 async function runAll(): Promise<void> {
@@ -29,9 +37,10 @@ async function runAll(): Promise<void> {
       return { wanted, info, docker: await runInDocker(info.id, wanted, project), sif: await sif };
     });
     const jobs = await batch.run(prepared, project);
-    for (const [index, { wanted, docker }] of prepared.entries()) {
+    for (const [index, { wanted, info, sif, docker }] of prepared.entries()) {
       const job = jobs[index];
-      if (job) seen.set(wanted, { docker, job });
+      const report = [...reportParity({ info, survey: sif.survey, permissions: 'open' }), ...standingDifferences];
+      if (job) seen.set(wanted, { docker, job, reported: report.map(({ code }) => code) });
     }
   } finally {
     await batch.remove();
@@ -62,9 +71,11 @@ describe('a job shows what docker run shows', () => {
     const printsHome = (row.run?.kind ?? 'probe') === 'probe' && !row.setsHome;
     const differences = row.differences ?? [];
     const general = printsHome && !differences.some(({ what }) => what === ownHome.what) ? [ownHome] : [];
-    const known = [...general, ...differences].map(({ what, docker, job }): Difference => ({ what, docker, job }));
+    const known = [...general, ...differences];
+    const expected = known.map(({ what, docker, job }): Difference => ({ what, docker, job }));
     const byName = (a: Difference, b: Difference) => (a.what < b.what ? -1 : 1);
-    expect(compareObservations(sides.docker, sides.job).sort(byName)).toEqual(known.sort(byName));
+    expect(compareObservations(sides.docker, sides.job).sort(byName)).toEqual(expected.sort(byName));
+    for (const { reportedAs } of known) if (reportedAs !== undefined) expect(sides.reported).toContain(reportedAs);
   });
 });
 

@@ -56,13 +56,19 @@ async function dump(cwd: string, args: string[], env: Record<string, string> = {
   const run = await hpcrun(['run', '--json', ...args], { cwd, env });
   expect(run.exitCode).toBe(0);
   const { results } = run.objects.at(-1) as { results: { directory: string } };
-  expect(await readdir(results.directory)).toEqual(['dump.json']);
-  return JSON.parse(await readFile(join(results.directory, 'dump.json'), 'utf8')) as Dump;
+  const kept = await readdir(results.directory, { recursive: true, withFileTypes: true });
+  const [file, ...others] = kept.filter((entry) => !entry.isDirectory());
+  expect(others).toEqual([]);
+  return JSON.parse(await readFile(join(file?.parentPath ?? '', 'dump.json'), 'utf8')) as Dump;
 }
 
 describe('hpcrun run', () => {
   it('shows a program what a job would see', async () => {
-    const project = await makeLocalProject({ 'sub/dump.py': dumpScript, '.hpcrunignore': 'secret.csv', 'secret.csv': '' });
+    const project = await makeLocalProject({
+      'sub/dump.py': dumpScript,
+      '.hpcrunignore': 'secret.csv',
+      'secret.csv': '',
+    });
     const awkward = ['with space', `"double" and 'single'`, 'line\nbreak', '$(id) $HOME', '--dash', '', 'Grüße ☃'];
     const seen = await dump(
       join(project, 'sub'),
@@ -106,27 +112,28 @@ describe('hpcrun run', () => {
 
   it.each([
     ['its own', ['sh', '-c', 'exit 7'], 7],
-    ["its own, also where it is the engine's", ['sh', '-c', 'echo docker: mine >&2; echo; exit 125'], 125],
+    ["its own, also where it could be the engine's", ['sh', '-c', 'echo mine >&2; exit 125'], 125],
     ['126 for what is no program', ['/etc/hostname'], 126],
     ['127 for what is not there', ['no-such-program'], 127],
   ])('exits with %s', async (_, command, expected) => {
     const run = await hpcrun(['run', '--', ...command], { cwd: await makeLocalProject({}) });
-    expect(run.exitCode).toBe(expected === 125 ? expect.toBeOneOf([125, 3]) : expected);
+    expect(run.exitCode).toBe(expected);
   });
 
   it('does as Docker with --entrypoint, --workdir, -i, --env-file and binds', async () => {
-    const project = await makeLocalProject({ 'hpcrun.yaml': 'binds: [$NOWHERE/data:/data:ro]\n', variables: 'A=1 # b\n' });
+    const project = await makeLocalProject({
+      'hpcrun.yaml': 'binds: [$NOWHERE/data:/data:ro]\n',
+      variables: 'A=1 # b\n',
+    });
     await mkdir(join(project, 'sample'));
     const script = 'cat; pwd; echo "$A"; ls -d /data; touch /data/x';
     const args = ['-i', '--rm', '-w', '/opt/app', '--entrypoint', 'sh', '--env-file', 'variables'];
-    const run = startHpcrun(['run', ...args, '-v', `./sample:/data:ro`, '--', '-c', script], { cwd: project });
     const piped = await execa('node', [binPath, 'run', ...args, '-v', './sample:/data:ro', '--', '-c', script], {
       ...{ cwd: project, input: 'from standard input\n', reject: false },
       env: { ...inject('labEnvironment'), CI: '1' },
     });
     expect(piped.stdout).toBe('from standard input\n/opt/app\n1 # b\n/data');
     expect(piped.stderr).toContain('Read-only file system');
-    expect((await run).stdout).toBe('/opt/app\n1 # b\n/data');
   });
 
   it('passes Ctrl-C on, and the container is gone', async () => {

@@ -53,7 +53,7 @@ const full: JobScript = {
     { path: `/scratch/ada/hpcrun/images/${'0a'.repeat(32)}.sqfs`, bytes: '40960' },
     { path: `/scratch/ada/hpcrun/images/${'0b'.repeat(32)}.sqfs`, bytes: '4096' },
   ],
-  volumes: ['/data', "/it's here"],
+  volumes: ['/data', "/it's here", '/not,bindable', '/nor:this'],
   mount: '/my work',
   containerDirectory: '/my work/src',
   modules: ['Apptainer/1.4', 'CUDA'],

@@ -7,6 +7,7 @@ import { resolveContainerCommand } from '../../../src/image/container-command.js
 import type { CliEngine } from '../../../src/image/cli-engine.js';
 import { convertImage } from '../../../src/image/convert.js';
 import type { ImageInfo } from '../../../src/image/engine.js';
+import type { RootfsSurvey } from '../../../src/image/rootfs-survey.js';
 import { renderEnvironment } from '../../../src/run/submission.js';
 import { loadTemplate, renderJobScript } from '../../../src/slurm/job-script.js';
 import { loginContainer } from '../lab.js';
@@ -16,10 +17,17 @@ import type { Observation } from './observation.js';
 const farDirectory = '/home/researcher/differential';
 const timeoutSeconds = 240;
 
+/** An image in the batch. */
+export interface Sif {
+  name: string;
+  sizeBytes: number;
+  survey: RootfsSurvey;
+}
+
 interface PreparedRun {
   wanted: DifferentialCase;
   info: ImageInfo;
-  sif: { sha256: string; sizeBytes: number };
+  sif: Sif;
 }
 
 /** Runs of many images, sent to the cluster in one piece and submitted in one command. */
@@ -36,16 +44,16 @@ export class JobBatch {
   }
 
   /** Converts the image as `hpcrun submit` does. */
-  async convert(engine: CliEngine, info: ImageInfo): Promise<PreparedRun['sif']> {
+  async convert(engine: CliEngine, info: ImageInfo): Promise<Sif> {
     const name = info.id.replace(/^sha256:/, '');
     const path = join(this.directory, 'images', `${name}.sif`);
-    const { sizeBytes } = await convertImage(engine, info, path, {
+    const { sizeBytes, survey } = await convertImage(engine, info, path, {
       compression: 'zstd',
       permissions: 'open',
       signal: new AbortController().signal,
     });
     // Found by the image's id, so that rows with the same image share a file.
-    return { sha256: name, sizeBytes };
+    return { name, sizeBytes, survey };
   }
 
   /** Writes what `hpcrun submit` would send for each run, submits all and waits for them. */
@@ -99,9 +107,9 @@ export class JobBatch {
       runId,
       head: { name: runId, comment: runId, logPath: there.log, workingDirectory: there.work, resources: {} },
       runDirectory: there.directory,
-      imagePath: this.layout.image(sif.sha256),
+      imagePath: this.layout.image(sif.name),
       imageBytes: String(sif.sizeBytes),
-      volumes: wanted.volumes ?? [],
+      volumes: info.volumes.filter((path) => !sif.survey.filledVolumes.includes(path)),
       binds: [],
       mount: '/workspace',
       containerDirectory: wanted.inImageDirectory ? info.workingDirectory : '/workspace',
