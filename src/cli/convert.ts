@@ -3,7 +3,7 @@ import { loadProject } from '../config/project.js';
 import { HpcrunError } from '../errors.js';
 import { resolveEngine } from '../image/cli-engine.js';
 import { obtainSif } from '../image/obtain-sif.js';
-import { renderParityReport, reportParity } from '../image/parity.js';
+import { renderParityReport, reportParity, standingDifferences } from '../image/parity.js';
 import { partBytes, SifCache, type Recipe } from '../image/sif-cache.js';
 import { compressions } from '../image/squash.js';
 import { formatBytes, withStep } from '../progress.js';
@@ -64,11 +64,11 @@ export async function convertCommand(name: string, output: string | undefined, o
       path: outputPath ?? null,
       sha256: written?.sha256 ?? null,
       sizeBytes: written?.sizeBytes ?? partBytes([image]),
-      ...(options.report === true ? { findings } : {}),
+      ...(options.report === true ? { findings: [...findings, ...standingDifferences] } : {}),
     });
     return 0;
   }
-  if (options.report === true) printLine(renderParityReport(findings));
+  if (options.report === true) printLine(renderParityReport([...findings, ...standingDifferences]));
   else if (findings.length > 0)
     terminal.note(`${findings.length} things differ from docker run: hpcrun convert --report ${name}`);
   return 0;

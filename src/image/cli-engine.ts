@@ -273,9 +273,14 @@ export class CliEngine implements ContainerEngine {
   }
 }
 
+/** Podman before 4.5 prints an array, whatever the format. */
+function onlyImage(printed: unknown): unknown {
+  return Array.isArray(printed) ? printed[0] : printed;
+}
+
 /** One image as `docker image inspect` or `podman image inspect` prints it. */
 export function parseInspection(json: string): ImageInfo {
-  const { Id, Os, Architecture, RootFS, Config, HealthCheck } = inspectSchema.parse(JSON.parse(json));
+  const { Id, Os, Architecture, RootFS, Config, HealthCheck } = inspectSchema.parse(onlyImage(JSON.parse(json)));
   const test = (Config?.Healthcheck ?? HealthCheck)?.Test ?? [];
   return {
     id: Id.startsWith('sha256:') ? Id : `sha256:${Id}`,

@@ -11,8 +11,8 @@ import type { TreeDifference } from './tree-difference.js';
 
 // Names come as a list, each ended by NUL and with ./ in front, so that none of them means anything to tar.
 const script =
-  'cd / && exec tar --create --file=- --format=pax --numeric-owner --xattrs --xattrs-include=security.capability ' +
-  '--no-recursion --null --verbatim-files-from --files-from=-';
+  'cd / && exec tar --create --file=- --format=pax --numeric-owner --no-recursion ' +
+  ' --null --verbatim-files-from --files-from=-';
 
 /**
  * Writes an overlay: a squashfs that, mounted over the SIF the difference was made against, shows what converting the image

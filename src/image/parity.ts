@@ -20,6 +20,7 @@ export type ParityCode =
   | 'READ_ONLY'
   | 'ROOT_FILES'
   | 'SETUID'
+  | 'TMP'
   | 'USER'
   | 'VARIABLES'
   | 'VOLUME';
@@ -83,8 +84,14 @@ export const standingDifferences: ParityFinding[] = [
     code: 'READ_ONLY',
     severity: 'note',
     differs: "The image's files are read-only.",
-    done: 'A small layer on top takes what programs write, and goes with the job.',
+    done: 'A layer on top takes what programs write, 64 MB unless the site allows more, and goes with the job.',
     advice: 'Write large files to the working directory or /tmp.',
+  },
+  {
+    code: 'TMP',
+    severity: 'note',
+    differs: '/tmp and /var/tmp are empty at the start: what the image has there is not seen.',
+    done: 'They are directories of the node, and go with the job.',
   },
   {
     code: 'VARIABLES',

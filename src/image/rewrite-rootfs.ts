@@ -132,6 +132,7 @@ class RootfsRules {
     const sizeBytes = sparse?.realSize ?? storedBytes;
     const subject: Subject = { block, header, extensions, sparse, path, type, linkTarget, sizeBytes };
     if (type === '1' && isLeftOut(linkTarget)) return this.keepStub(subject);
+    const expander = sparse && new SparseExpander(sparse);
     this.missing.add(path, type, linkTarget);
     const read = this.show(subject);
     const isRendered =
@@ -146,7 +147,7 @@ class RootfsRules {
       isKept: true,
       extended: isRendered ? renderExtensions(subject) : undefined,
       reader: read && !sparse ? { bytes: Math.min(headBytes, storedBytes), read } : undefined,
-      expander: sparse && new SparseExpander(sparse),
+      expander,
     };
   }
 

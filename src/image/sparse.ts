@@ -55,7 +55,7 @@ export class SparseExpander {
   private position = 0;
 
   constructor(private readonly layout: SparseLayout) {
-    if (!Number.isSafeInteger(layout.realSize)) throw broken();
+    if (!Number.isSafeInteger(layout.realSize) || layout.realSize < 0) throw broken();
     this.extents = this.checked(layout.extents ?? []);
     this.map = layout.extents ? undefined : Buffer.alloc(0);
   }

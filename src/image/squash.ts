@@ -96,6 +96,8 @@ export async function writeSquashfs(
 ): Promise<void> {
   const args = [
     ...['-tar', '-noappend', '-no-progress', '-quiet', '-all-root', '-mkfs-time', '0'],
+    // The kernel refuses to run a file with capabilities in a user namespace, and an unprivileged job could not use them.
+    '-no-xattrs',
     // -noI for clearRootTime.
     ...['-root-mode', '755', '-noI', '-o', String(offset)],
     ...compressionArguments[compression],

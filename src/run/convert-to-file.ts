@@ -53,9 +53,13 @@ export async function writeSifFile(
 
 function diskProblem(error: unknown, path: string): HpcrunError | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EACCES' && code !== 'ENOENT' && code !== 'EROFS') return undefined;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EACCES' && code !== 'ENOENT' && code !== 'EROFS')
+    return undefined;
   return new HpcrunError('CONVERSION_FAILED', `${path} cannot be written: ${String(code)}`, {
-    hint: code === 'ENOSPC' || code === 'EDQUOT' ? 'The disk is full: free some space, or write to another one.' : 'Does its directory exist, and is it yours?',
+    hint:
+      code === 'ENOSPC' || code === 'EDQUOT'
+        ? 'The disk is full: free some space, or write to another one.'
+        : 'Does its directory exist, and is it yours?',
     cause: error,
   });
 }

@@ -68,6 +68,7 @@ export function describeContainer(parts: ContainerParts): LocalContainer {
     name: request.name ?? `hpcrun-${runId}`,
     identity,
     keepsIdentity: engine.name === 'podman' && engine.facts.isRootless,
+    hasInit: engine.facts.hasInit,
     hasSelinux: engine.facts.hasSelinux,
     interactive: request.interactive,
     tty: request.tty,

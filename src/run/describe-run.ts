@@ -61,7 +61,7 @@ function renderImageRecord(plan: Plan, { info, parts, isNative, volumes }: Prepa
 }
 
 /** What the job script says, from the record alone. */
-export function renderScriptInput({ cluster }: Session, record: RunRecord): JobScript {
+export function renderScriptInput({ cluster }: Session, record: RunRecord, probesContainers = false): JobScript {
   const layout = new RemoteLayout(record.root);
   const run = layout.run(record.runId);
   const [image, ...overlays] = imageParts(layout, record);
@@ -79,6 +79,7 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord): JobS
     imageBytes: String(image.sizeBytes),
     overlays: overlays.map(({ path, sizeBytes }) => ({ path, bytes: String(sizeBytes) })),
     volumes: record.image.volumes,
+    containersFile: probesContainers ? layout.containers : undefined,
     binds: record.binds,
     mount: record.mount,
     containerDirectory: record.containerDirectory,

@@ -25,7 +25,7 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
     ...(plan.command.kind === 'image' ? { command: ["<the image's ENTRYPOINT and CMD>"] } : {}),
   };
   const parts = [{ path: undefined, sha256: '<sha256>', sizeBytes: 0 }];
-  const image = { info, parts, isNative: true, volumes: [], built: false, converted: false };
+  const image = { info, parts, isNative: true, volumes: [], probesContainers: false, built: false, converted: false };
   const record = await renderRunRecord(
     session,
     plan,

@@ -14,6 +14,8 @@ export interface EngineFacts {
   /** It runs as an ordinary user: identities in a container are not those outside. */
   isRootless: boolean;
   hasGpus: boolean;
+  /** It has a program that can be process 1; Docker brings its own. */
+  hasInit: boolean;
   /** SELinux labels would keep a container from directories that are bound. */
   hasSelinux: boolean;
 }
@@ -32,6 +34,8 @@ const podmanSchema = z.object({
   host: z.object({
     cpus: z.number(),
     memTotal: z.number(),
+    // In a machine of its own, which has all that Podman can use.
+    serviceIsRemote: z.boolean().default(false),
     cgroupControllers: z.array(z.string()).nullish(),
     security: z.object({ rootless: z.boolean(), selinuxEnabled: z.boolean().default(false) }),
   }),
@@ -47,12 +51,13 @@ export function parseDockerInfo(json: string): EngineFacts {
     limits: { cpus: info.CpuCfsQuota, memory: info.MemoryLimit, swap: info.SwapLimit },
     isRootless: hasSecurity('rootless'),
     hasGpus: info.Runtimes?.nvidia !== undefined,
+    hasInit: true,
     hasSelinux: hasSecurity('selinux'),
   };
 }
 
-/** From `podman info --format json`; whether it has GPUs to give is told by the device specifications (CDI) of the machine. */
-export function parsePodmanInfo(json: string, hasGpus: boolean): EngineFacts {
+/** From `podman info --format json`; what it does not tell is looked for in the files of this machine. */
+export function parsePodmanInfo(json: string, found: Pick<EngineFacts, 'hasGpus' | 'hasInit'>): EngineFacts {
   const { host } = podmanSchema.parse(JSON.parse(json));
   const controllers = host.cgroupControllers ?? [];
   return {
@@ -60,7 +65,8 @@ export function parsePodmanInfo(json: string, hasGpus: boolean): EngineFacts {
     memoryBytes: host.memTotal,
     limits: { cpus: controllers.includes('cpu'), memory: controllers.includes('memory'), swap: false },
     isRootless: host.security.rootless,
-    hasGpus,
+    hasGpus: found.hasGpus,
+    hasInit: found.hasInit || host.serviceIsRemote,
     hasSelinux: host.security.selinuxEnabled,
   };
 }
@@ -77,8 +83,17 @@ export async function probeEngine(name: EngineName, signal: AbortSignal): Promis
   throwIfInterrupted(signal);
   if (result.exitCode !== 0) throw engineFailed(name, result.stderr);
   if (name === 'docker') return parseDockerInfo(result.stdout);
-  return parsePodmanInfo(
-    result.stdout,
-    ['/etc/cdi', '/var/run/cdi'].some((path) => existsSync(`${path}/nvidia.yaml`)),
-  );
+  return parsePodmanInfo(result.stdout, {
+    // Device specifications (CDI).
+    hasGpus: isInOneOf(['/etc/cdi', '/var/run/cdi'], 'nvidia.yaml'),
+    // Where Podman looks for its helpers (containers.conf, helper_binaries_dir).
+    hasInit: isInOneOf(
+      ['/usr/local/libexec/podman', '/usr/local/lib/podman', '/usr/libexec/podman', '/usr/lib/podman'],
+      'catatonit',
+    ),
+  });
+}
+
+function isInOneOf(directories: string[], name: string): boolean {
+  return directories.some((directory) => existsSync(`${directory}/${name}`));
 }

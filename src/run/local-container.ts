@@ -17,6 +17,7 @@ export interface LocalContainer {
   identity: Identity;
   /** Podman without root: identities outside are to be those inside. */
   keepsIdentity: boolean;
+  hasInit: boolean;
   hasSelinux: boolean;
   interactive: boolean;
   tty: boolean;
@@ -66,7 +67,7 @@ function renderRunGroups(container: LocalContainer): string[][] {
   return [
     ['run', '--rm'],
     // Something else than the job as process 1, which would not be ended by the signals that end a job.
-    ['--init'],
+    ...flag(container.hasInit, '--init'),
     ['--name', container.name],
     ['--label', `${runLabel}=${container.runId}`],
     ...flag(container.interactive, '--interactive'),

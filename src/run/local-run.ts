@@ -121,6 +121,7 @@ function assumedFacts(): EngineFacts {
     limits: { cpus: true, memory: true, swap: false },
     isRootless: false,
     hasGpus: true,
+    hasInit: true,
     hasSelinux: false,
   };
 }

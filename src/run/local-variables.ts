@@ -54,7 +54,6 @@ export function renderJobVariables(
   const gpuCount = gpus?.count ?? 0;
   return {
     LANG: 'C.UTF-8',
-    PYTHONNOUSERSITE: '1',
     HPCRUN_RUN_ID: runId,
     HPCRUN_RESULTS: mount,
     SLURM_JOB_ID: '1',

@@ -9,8 +9,12 @@ import type { ImageInfo } from '../image/engine.js';
 import { obtainSif } from '../image/obtain-sif.js';
 import { highestCuda } from '../image/cuda-driver.js';
 import { reportParity, type ParityFinding } from '../image/parity.js';
-import { SifCache } from '../image/sif-cache.js';
+import { SifCache, type Recipe } from '../image/sif-cache.js';
 import { readSifInfo } from '../image/sif-file.js';
+import { chooseWay, makeWays } from './conversion/choose.js';
+import { KnownConversions } from './conversion/known-conversions.js';
+import { obtainConverted } from './conversion/obtain-converted.js';
+import type { ApptainerWay, WayIn } from './conversion/way-in.js';
 import { obtainImage, requireArchitecture } from './obtain-image.js';
 import { describeImage, type Plan } from './plan.js';
 import type { Session } from './session.js';
@@ -29,6 +33,8 @@ export interface PreparedImage {
   isNative: boolean;
   /** VOLUME directories that are empty in the image. */
   volumes: string[];
+  /** Whether a job has to find out what containers can do on the cluster. */
+  probesContainers: boolean;
   built: boolean;
   converted: boolean;
 }
@@ -44,35 +50,79 @@ export async function prepareImage(session: Session, plan: Plan, facts: ClusterF
   requireArchitecture(info, facts, session.cluster.name);
   const { cluster, signal } = session;
   const containers = await learnContainers(cluster, new RemoteLayout(facts.root), await session.connect(), signal);
+  const recipe: Recipe = {
+    // Every Apptainer reads gzip; zstd has to be known to work there.
+    compression: cluster.compression ?? (containers?.zstd === true ? 'zstd' : 'gzip'),
+    permissions: plan.permissions,
+  };
+  const way = await chooseConversion(session, plan, recipe);
+  const made = { info, built, probesContainers: containers === undefined };
+  if (way.name !== 'native') return { ...made, ...(await convertWithApptainer(session, plan, info, way)) };
   const { image, how } = await obtainSif({
     engine: await session.engine(),
     info,
     name: describeImage(source),
-    // Every Apptainer reads gzip; zstd has to be known to work there.
-    recipe: { compression: cluster.compression ?? (containers?.zstd === true ? 'zstd' : 'gzip'), permissions: plan.permissions },
+    recipe,
     overlays: cluster.overlays ?? containers?.overlays ?? false,
     noCache: plan.noCache,
     cache: new SifCache(join(session.inputs.directories.cache, 'sif')),
     cacheBytes: session.inputs.cacheBytes,
     progress: session.progress,
-    signal: session.signal,
+    signal,
   });
   const node = describeNode(facts, containers);
   reportDifferences(session, reportParity({ info, survey: image.survey, permissions: plan.permissions, node }));
   const volumes = info.volumes.filter((path) => !image.survey.filledVolumes.includes(path));
-  return { info, parts: image.parts, isNative: true, volumes, built, converted: how !== 'cached' };
+  return { ...made, parts: image.parts, isNative: true, volumes, converted: how !== 'cached' };
+}
+
+async function chooseConversion(session: Session, plan: Plan, { compression }: Recipe): Promise<WayIn> {
+  const ways = makeWays({
+    engine: session.engine,
+    connect: session.connect,
+    layout: () => session.layout(),
+    cluster: session.cluster,
+    compression,
+    resources: plan.resources,
+    env: session.inputs.env,
+  });
+  const { way, why } = await chooseWay(plan.conversion, ways, session.signal);
+  // What everybody has needs no explanation.
+  if (way.name !== 'native' || plan.conversion === 'native') session.progress.note(`Conversion ${why}`);
+  return way;
+}
+
+/** Apptainer's own conversion evaluates ENV in a shell, so that the job has to bring the values itself. */
+async function convertWithApptainer(
+  { cluster, inputs, progress, signal }: Session,
+  plan: Plan,
+  info: ImageInfo,
+  way: ApptainerWay,
+): Promise<Pick<PreparedImage, 'parts' | 'isNative' | 'volumes' | 'converted'>> {
+  const known = new KnownConversions({
+    stateDirectory: cluster.stateDirectory,
+    fileDirectory: join(inputs.directories.cache, 'apptainer'),
+    limitBytes: inputs.cacheBytes,
+  });
+  const options = { known, noCache: plan.noCache, clusterName: cluster.name, progress, signal };
+  const { file, converted } = await obtainConverted(way, info, options);
+  const { sha256, sizeBytes } = file;
+  const path = file.place === 'local' ? file.path : undefined;
+  return { parts: [{ sha256, sizeBytes, path }], isNative: false, volumes: [], converted };
 }
 
 /** Says what will differ from `docker run`. Throws IMAGE_UNSUITABLE where the job is certain to fail. */
-function reportDifferences(
-  { progress }: Session,
-  findings: ParityFinding[],
-): void {
+function reportDifferences({ progress }: Session, findings: ParityFinding[]): void {
   const errors = findings.filter(({ severity }) => severity === 'error');
-  for (const { differs, done } of findings.filter(({ severity }) => severity === 'warning')) progress.warn(`${differs} ${done}`);
+  for (const { differs, done } of findings.filter(({ severity }) => severity === 'warning'))
+    progress.warn(`${differs} ${done}`);
   if (errors.length === 0) return;
   throw new HpcrunError('IMAGE_UNSUITABLE', errors.map(({ differs }) => differs).join('\n'), {
-    hint: errors.map(({ advice }) => advice ?? '').join(' ').trim() || 'hpcrun convert --report IMAGE says more.',
+    hint:
+      errors
+        .map(({ advice }) => advice ?? '')
+        .join(' ')
+        .trim() || 'hpcrun convert --report IMAGE says more.',
   });
 }
 
@@ -88,5 +138,13 @@ async function useSif(session: Session, path: string, facts: ClusterFacts): Prom
   const digests = join(session.inputs.directories.cache, 'digests');
   const { sha256, sizeBytes } = await digestOnce(path, digests, session.signal);
   const named = { ...info, id: `sha256:${sha256}` };
-  return { info: named, parts: [{ sha256, sizeBytes, path }], isNative: true, volumes: [], built: false, converted: false };
+  return {
+    info: named,
+    parts: [{ sha256, sizeBytes, path }],
+    isNative: true,
+    volumes: [],
+    probesContainers: false,
+    built: false,
+    converted: false,
+  };
 }

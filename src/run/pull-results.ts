@@ -1,15 +1,15 @@
 import ignore from 'ignore';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
 import { resultsDirectoryName } from '../cluster/select-files.js';
-import { HpcrunError, isSystemError } from '../errors.js';
+import { HpcrunError } from '../errors.js';
 import { formatBytes, withStep } from '../progress.js';
 import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
 import { fromMount, pullFiles, selectNew, type PullResult, type RemoteFile } from '../transfer/pull-files.js';
 import type { RunRecord } from './record.js';
+import { prepareResultsParent } from './results-directory.js';
 import type { Session } from './session.js';
 
 export interface PulledRun extends PullResult {
@@ -35,7 +35,7 @@ export async function pullResults(session: Session, record: RunRecord, directory
     session.progress.note(`Run ${record.runId} has not created or changed any file so far.`);
     return { files: 0, bytes: 0, refused: [], record, directory, resultFiles: 0 };
   }
-  await hideFromGit(directory);
+  await prepareResultsParent(directory);
   const connection = await session.connect();
   const pulled = await withStep(
     session.progress,
@@ -55,18 +55,6 @@ export async function pullResults(session: Session, record: RunRecord, directory
   );
   for (const { path, why } of pulled.refused) session.progress.warn(`${printable(path)} was not pulled: ${why}`);
   return { ...pulled, record, directory, resultFiles: results.length };
-}
-
-/** Results are no part of the project: git, and with it the next snapshot, is told to pass them over. */
-async function hideFromGit(directory: string): Promise<void> {
-  const parent = dirname(directory);
-  if (basename(parent) !== resultsDirectoryName) return;
-  await mkdir(parent, { recursive: true });
-  try {
-    await writeFile(join(parent, '.gitignore'), '*\n', { flag: 'wx' });
-  } catch (error) {
-    if (!isSystemError(error, 'EEXIST')) throw error;
-  }
 }
 
 /** What the run created or changed in its work copy, without what the project excludes. */

@@ -71,7 +71,11 @@ export async function submitToCluster(
       throw remoteFailure(connection, 'submitting the job', result);
     }
     case missingStatus:
-      return { kind: 'missing', image: [...output.matchAll(/^missing image ([0-9a-f]{64})$/gm)].map((match) => match[1] ?? ''), code: /^missing code$/m.test(output) };
+      return {
+        kind: 'missing',
+        image: [...output.matchAll(/^missing image ([0-9a-f]{64})$/gm)].map((match) => match[1] ?? ''),
+        code: /^missing code$/m.test(output),
+      };
     case refusedStatus:
       throw new HpcrunError('SLURM_REFUSED', printable(result.stderr.trim()) || 'sbatch failed without a message', {
         hint: 'Partitions and their limits: "sinfo" on the login node; choose with --partition, --account, --time, --gpus, --memory.',
@@ -156,7 +160,9 @@ find ${quote(layout.runs)} -maxdepth 1 -name '.new-*' -mmin +1440 -exec chmod -R
 try_disk tar -xmf - -C "$new"
 [ -e "$new/${completeEntry}" ] || { echo 'the files did not arrive completely' >&2; exit 1; }
 ${withCode ? storeCode : ''}
-touch ${imageParts(layout, record).map(({ path }) => quote(path)).join(' ')} 2>/dev/null
+touch ${imageParts(layout, record)
+    .map(({ path }) => quote(path))
+    .join(' ')} 2>/dev/null
 try_disk mkdir -p "$new/run/logs" "$new/run/state"
 try_disk cp -Rp "$snapshot" "$new/run/work"
 chmod -R u+w "$new/run/work"

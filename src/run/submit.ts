@@ -1,7 +1,7 @@
-import { posix } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
-import { takeSnapshot, type Snapshot } from '../cluster/snapshot.js';
 import { HpcrunError } from '../errors.js';
+import { splitEnvironment } from '../image/container-metadata.js';
+import type { ImageInfo } from '../image/engine.js';
 import { formatBytes, withStep } from '../progress.js';
 import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
 import type { Connection } from '../ssh/connection.js';
@@ -9,6 +9,7 @@ import { uploadFile } from '../transfer/upload-file.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
 import { prepareImage, type ImagePart } from './prepare-image.js';
+import { snapshotProject } from './project-snapshot.js';
 import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
 import type { Session } from './session.js';
@@ -41,32 +42,46 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     () => session.connect(),
     (opened) => `Connected to ${session.cluster.name} (${opened.description})`,
   );
-  const snapshot = await snapshotProject(session, plan);
+  const snapshot = await snapshotProject(session.progress, plan);
   const image = await prepareImage(session, plan, facts);
 
   const record = await renderRunRecord(session, plan, { facts, image, snapshot, runId: makeRunId(new Date()) });
-  const jobScript = renderJobScript(await loadTemplate('single'), renderScriptInput(session, record));
-  const submission = { record, jobScript, variables: plan.variables, snapshot };
+  const jobScript = renderJobScript(
+    await loadTemplate('single'),
+    renderScriptInput(session, record, image.probesContainers),
+  );
+  const variables = { ...(image.isNative ? {} : imageVariables(image.info)), ...plan.variables };
+  const submission = { record, jobScript, variables, snapshot };
   const sendCode = snapshot.sizeBytes < optimisticBytes && !(await hasSentTree(session, snapshot.treeHash));
-  const { jobId, uploaded } = await withUploads(session, connection, { parts: image.parts, record, sendCode }, async (withCode) => {
-    // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
-    await session.records.save(record);
-    let isKept = false;
-    try {
-      const layout = new RemoteLayout(facts.root);
-      const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
-      isKept = result.kind === 'submitted';
-      return result;
-    } catch (error) {
-      isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
-      throw error;
-    } finally {
-      if (!isKept) await session.records.remove(record.runId);
-    }
-  });
+  const { jobId, uploaded } = await withUploads(
+    session,
+    connection,
+    { parts: image.parts, record, sendCode },
+    async (withCode) => {
+      // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
+      await session.records.save(record);
+      let isKept = false;
+      try {
+        const layout = new RemoteLayout(facts.root);
+        const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
+        isKept = result.kind === 'submitted';
+        return result;
+      } catch (error) {
+        isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
+        throw error;
+      } finally {
+        if (!isKept) await session.records.remove(record.runId);
+      }
+    },
+  );
   const submitted = { ...record, jobId };
   await session.records.save(submitted);
   return { record: submitted, jobId, built: image.built, converted: image.converted, uploaded };
+}
+
+/** ENV, for an image whose SIF does not hold it as it is. */
+function imageVariables(info: ImageInfo): Record<string, string> {
+  return Object.fromEntries(splitEnvironment(info).shell);
 }
 
 /** Whether this machine has submitted the same tree to this cluster before, so that it is most likely still there. */
@@ -77,38 +92,6 @@ async function hasSentTree(session: Session, treeHash: string): Promise<boolean>
 
 function remotePaths(plan: Plan): string[] {
   return plan.binds.map(({ source }) => source);
-}
-
-async function snapshotProject(session: Session, plan: Plan): Promise<Snapshot> {
-  const snapshot = await takeSnapshot(plan.project.directory);
-  if (snapshot.sizeBytes > 100e6) {
-    session.progress.warn(
-      `The project is ${formatBytes(snapshot.sizeBytes)}; data is better kept on the cluster and bound with -v, and named in .hpcrunignore.`,
-    );
-  }
-  requireSent(plan, snapshot);
-  return snapshot;
-}
-
-/** What the job needs may be on this machine and yet not be sent. Throws SCRIPT_NOT_FOUND. */
-function requireSent({ command, containerDirectory, mount }: Plan, snapshot: Snapshot): void {
-  const inside = posix.relative(mount, containerDirectory);
-  const hint = 'git status --ignored shows what git passes over; .hpcrunignore is read, too.';
-  if (inside !== '' && !snapshot.files.some(({ path }) => path === inside || path.startsWith(`${inside}/`))) {
-    throw new HpcrunError(
-      'SCRIPT_NOT_FOUND',
-      `nothing in the directory ${inside} is sent to the cluster: all of it is ignored`,
-      { hint },
-    );
-  }
-  if (command.kind !== 'script') return;
-  const script = posix.join(inside, command.path);
-  if (snapshot.files.some(({ path }) => path === script)) return;
-  throw new HpcrunError(
-    'SCRIPT_NOT_FOUND',
-    `${script} is not sent to the cluster: .gitignore or .hpcrunignore names it`,
-    { hint },
-  );
 }
 
 /** Submits; if the cluster lacks the image or the code, sends what is missing and submits again. */
@@ -154,9 +137,13 @@ async function uploadPart(
 ): Promise<void> {
   const { path: localPath, sha256, sizeBytes } = part;
   if (localPath === undefined) {
-    throw new HpcrunError('TRANSFER_FAILED', `the image ${sha256} was made on ${session.cluster.name} and is gone from there`, {
-      hint: 'Submit again with --no-cache to make it anew.',
-    });
+    throw new HpcrunError(
+      'TRANSFER_FAILED',
+      `the image ${sha256} was made on ${session.cluster.name} and is gone from there`,
+      {
+        hint: 'Submit again with --no-cache to make it anew.',
+      },
+    );
   }
   const layout = new RemoteLayout(root);
   const remotePath = isOverlay ? layout.overlay(sha256) : layout.image(sha256);

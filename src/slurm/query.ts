@@ -124,8 +124,9 @@ function combine(
   jobId: string | undefined,
 ): JobState {
   if (live && !isEnded(live.state)) return live;
+  // The job's own word goes first: sacct of SLURM 24.11 says 127 for 255 and 9 for 137.
   const { exitCode } = receipt;
-  if (record && isEnded(record.state)) return { ...record, exitCode: record.exitCode ?? exitCode };
+  if (record && isEnded(record.state)) return { ...record, exitCode: exitCode ?? record.exitCode };
   if (live) return { ...live, exitCode: exitCode ?? (live.state === 'COMPLETED' ? 0 : undefined) };
   if (exitCode !== undefined) {
     return { ...unknownState, ...record, state: exitCode === 0 ? 'COMPLETED' : 'FAILED', exitCode };

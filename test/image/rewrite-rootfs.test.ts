@@ -374,6 +374,48 @@ describe('rewriteRootfs', () => {
     });
   });
 
+  it.each([
+    ['no length', 'path=x\n'],
+    ['no number for a size', paxRecord('size', 'many')],
+    ['a negative size', paxRecord('size', '-512')],
+  ])('refuses an extended header with %s', async (_, records) => {
+    const extended = raw({ name: 'x', type: 'x', body: Buffer.from(records) });
+    const error = await failureOf(() => rewrite(Buffer.concat([extended, raw({}), endOfTar])));
+    expect(error.code).toBe('CONVERSION_FAILED');
+    expect(error.message).toContain('an extended header is malformed');
+  });
+
+  it.each([
+    ['is no number', '1.0', 'one\n0\n1\n', 10],
+    ['has no end', '1.0', '9'.repeat(600), 10],
+    ['is cut short', '1.0', '2\n0\n1\n', 10],
+    ['goes beyond the end', '1.0', '1\n0\n11\n', 10],
+    ['goes back', '1.0', '2\n5\n1\n2\n1\n', 10],
+    ['tells more than there is', '1.0', '1\n0\n9\n', 10],
+    ['goes beyond the end', '0.1', '0,11', 10],
+    ['tells half a part', '0.1', '0,1,x,1', 10],
+    ['is for no size', '0.1', '0,1', Number.NaN],
+  ])('refuses a sparse file whose map %s (format %s)', async (_, version, map, size) => {
+    const isInBody = version === '1.0';
+    const records = isInBody
+      ? [
+          paxRecord('GNU.sparse.major', '1'),
+          paxRecord('GNU.sparse.minor', '0'),
+          paxRecord('GNU.sparse.realsize', `${size}`),
+        ]
+      : [
+          paxRecord('GNU.sparse.size', `${size}`),
+          paxRecord('GNU.sparse.numblocks', '1'),
+          paxRecord('GNU.sparse.map', map),
+        ];
+    const extended = raw({ name: 'x', type: 'x', body: Buffer.from(records.join('')) });
+    const body = isInBody ? padded(Buffer.from(map)) : Buffer.from('d');
+    const tar = Buffer.concat([extended, raw({ name: 'sparse', body }), endOfTar]);
+    const error = await failureOf(() => rewrite(tar, [], [300]));
+    expect(error.code).toBe('CONVERSION_FAILED');
+    expect(error.message).toContain('the map of a sparse file is broken');
+  });
+
   it('refuses an extended header that could fill the memory', async () => {
     const header = raw({ type: 'x', body: Buffer.alloc((16 << 20) + 1024, '1') });
     const error = await failureOf(() => rewrite(header, [], [1 << 20]));

@@ -35,7 +35,7 @@ const smallDockerfile = `FROM debian:trixie-slim AS programs
 RUN mkdir -p /small/app/closed && echo text >/small/app/closed/file && chmod 000 /small/app/closed/file && chmod 500 /small/app/closed && for program in dash env cat ls; do cp -L --parents /usr/bin/$program $(ldd /usr/bin/$program | grep -o '/[^ ]*') /small; done && ln -s usr/bin /small/bin && ln -s dash /small/usr/bin/sh
 FROM scratch
 COPY --from=programs /small/ /
-ENV PLAIN=1 EMPTY="" TRICKY="${tricky.replaceAll(/[\\"$`]/g, '\\$&')}"
+ENV PLAIN=1 EMPTY="" TRICKY="${tricky.replaceAll(/[\\"$]/g, '\\$&')}"
 ENV PATH=/usr/bin:/bin:/app
 `;
 
@@ -199,21 +199,32 @@ describe('conversion as a job', () => {
     onLogin(`sacct -n -P -X -o ${fields} --name hpcrun-convert -S now-1hour | tail -n 1`);
 
   it('makes a whole image in the store, with the resources of the run', async () => {
-    const resources = { cpus: 2, memory: '1500M', time: 24 * 3600, partition: 'devel', gpus: { count: 1 } };
-    // devel ends after ten minutes: only a job that asks for less is taken.
-    const refused = await failureOf(() => convert(wayOf('slurm', contextWith({ resources })), small));
-    expect(refused.code).toBe('SLURM_REFUSED');
-    expect(await leftovers()).toBe('');
-
-    const fitting = contextWith({ resources: { ...resources, time: 300 } });
+    const resources = { cpus: 2, memory: '1500M', time: 300, partition: 'devel', gpus: { count: 1 } };
     const states: string[] = [];
-    const file = await convert(wayOf('slurm', fitting), small, { onProgress: (detail) => void states.push(detail) });
+    const file = await convert(wayOf('slurm', contextWith({ resources })), small, {
+      onProgress: (detail) => void states.push(detail),
+    });
     await expectWhole(file);
     expect(states).toContainEqual(expect.stringMatching(/^job \d+: (?:PENDING|RUNNING)|^Creating SIF/));
     expect(await leftovers()).toBe('');
     await expect
       .poll(() => lastJob('Partition,TimelimitRaw,State,AllocTRES'), { timeout: 20_000 })
       .toMatch(/^devel\|5\|COMPLETED\|.*cpu=2,mem=1500M/);
+  });
+
+  it('does not wait for a job that is refused or will never start', async () => {
+    const refused = contextWith({ resources: { partition: 'nowhere' } });
+    expect(await failureOf(() => convert(wayOf('slurm', refused), small))).toMatchObject({
+      code: 'SLURM_REFUSED',
+      message: expect.stringContaining('nowhere') as string,
+    });
+    // devel ends jobs after ten minutes; sbatch takes a longer one and lets it wait.
+    const tooLong = contextWith({ resources: { partition: 'devel', time: 24 * 3600 } });
+    const error = await failureOf(() => convert(wayOf('slurm', tooLong), small));
+    expect(error.message).toContain('PENDING PartitionTimeLimit');
+    expect(error.hint).toContain('--time');
+    await expect.poll(() => lastJob('State'), { timeout: 20_000 }).toMatch(/^CANCELLED/);
+    expect(await leftovers()).toBe('');
   });
 
   it('is cancelled by Ctrl-C', async () => {

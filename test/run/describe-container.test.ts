@@ -41,6 +41,7 @@ const facts = {
   limits: { cpus: true, memory: true, swap: true },
   isRootless: false,
   hasGpus: false,
+  hasInit: true,
   hasSelinux: false,
 };
 

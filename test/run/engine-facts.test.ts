@@ -9,7 +9,14 @@ const dockerInfo = `{"Driver":"overlay2","MemoryLimit":true,"SwapLimit":true,"Cp
 const podmanInfo = `{"host":{"arch":"amd64","cgroupVersion":"v1","cgroupControllers":["cpuset","cpu","cpuacct","memory"],
 "cpus":2,"memTotal":25276510208,"security":{"apparmorEnabled":false,"rootless":false,"selinuxEnabled":false}}}`;
 
-const machine = { cpus: 2, memoryBytes: 25276510208, isRootless: false, hasGpus: false, hasSelinux: false };
+const machine = {
+  cpus: 2,
+  memoryBytes: 25276510208,
+  isRootless: false,
+  hasGpus: false,
+  hasInit: true,
+  hasSelinux: false,
+};
 
 describe('parseDockerInfo', () => {
   it('reads what the machine has', () => {
@@ -35,12 +42,23 @@ describe('parseDockerInfo', () => {
 describe('parsePodmanInfo', () => {
   it('reads what the machine has', () => {
     const limits = { cpus: true, memory: true, swap: false };
-    expect(parsePodmanInfo(podmanInfo, false)).toEqual({ ...machine, limits });
-    expect(parsePodmanInfo(podmanInfo, true).hasGpus).toBe(true);
+    expect(parsePodmanInfo(podmanInfo, { hasGpus: false, hasInit: true })).toEqual({ ...machine, limits });
+    expect(parsePodmanInfo(podmanInfo, { hasGpus: true, hasInit: false })).toMatchObject({
+      hasGpus: true,
+      hasInit: false,
+    });
+  });
+
+  it('trusts a Podman in a machine of its own to have what it needs', () => {
+    const remote = podmanInfo.replace('"arch"', '"serviceIsRemote":true,"arch"');
+    expect(parsePodmanInfo(remote, { hasGpus: false, hasInit: false }).hasInit).toBe(true);
   });
 
   it('knows that Podman without cgroups cannot limit anything', () => {
     const json = podmanInfo.replace(/\["cpuset.*?\]/, 'null').replace('"rootless":false', '"rootless":true');
-    expect(parsePodmanInfo(json, false)).toMatchObject({ isRootless: true, limits: { cpus: false, memory: false } });
+    expect(parsePodmanInfo(json, { hasGpus: false, hasInit: true })).toMatchObject({
+      isRootless: true,
+      limits: { cpus: false, memory: false },
+    });
   });
 });

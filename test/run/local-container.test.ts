@@ -15,6 +15,7 @@ const container: LocalContainer = {
   name: 'hpcrun-20261122-081530-k3f9',
   identity: { uid: 1234, gid: 100, name: 'mia' },
   keepsIdentity: false,
+  hasInit: true,
   hasSelinux: false,
   interactive: false,
   tty: false,

@@ -54,6 +54,7 @@ const full: JobScript = {
     { path: `/scratch/ada/hpcrun/images/${'0b'.repeat(32)}.sqfs`, bytes: '4096' },
   ],
   volumes: ['/data', "/it's here", '/not,bindable', '/nor:this'],
+  containersFile: '/scratch/ada/hpcrun/containers',
   mount: '/my work',
   containerDirectory: '/my work/src',
   modules: ['Apptainer/1.4', 'CUDA'],

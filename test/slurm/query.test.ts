@@ -61,6 +61,11 @@ describe('parseQuery', () => {
       { state: 'FAILED', exitCode: 137, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
     ],
     [
+      'a job whose program ended with 255, of which sacct says 127',
+      [`run|${a}|41|1000|255`, sacct('FAILED', '127:0')],
+      { state: 'FAILED', exitCode: 255, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
+    ],
+    [
       'a cancelled job',
       [receipt, 'sacct|41|CANCELLED by 1500|0:15|1001|1100|65|node01|None'],
       { state: 'CANCELLED', exitCode: 143, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },

@@ -114,6 +114,9 @@ ${compression === 'zstd' ? `  if mksquashfs -help 2>&1 | grep -q zstd; then squa
   build=$!
   umask 077
 }
+last_words() {
+  grep '^INFO:' "$work/build.log" 2>/dev/null | grep -v Non-gzip | tail -n 1
+}
 end_build() {
   trap '' HUP INT TERM
   kill -TERM "-$build" 2>/dev/null

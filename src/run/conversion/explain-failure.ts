@@ -103,6 +103,9 @@ export function conversionFailed(failure: BuildFailure): HpcrunError {
 
 function hintFor({ status, output, jobState = '' }: BuildFailure, way: WayName): string {
   if (/^TIMEOUT|^DEADLINE/.test(jobState)) return `The job needs more time: --time 1h. Or try ${instead(way)}.`;
+  if (jobState.startsWith('PENDING')) {
+    return `It would wait for ever. It asks for the resources of the run, without GPUs and for two hours at most: choose with --partition, --account, --time; or try ${instead(way)}.`;
+  }
   // Whoever had no room may have been killed for it: being killed says less than a message.
   const cause = causes.find(({ pattern }) => pattern.test(output));
   if (cause) return cause.hint(way);

@@ -18,6 +18,14 @@ const endedPattern = [
   .map((state) => `${state}*`)
   .join(' | ');
 
+// Reasons (squeue man page, JOB REASON CODES) for which a job waits until somebody changes it, which nobody will.
+const neverPattern = [
+  ...['PartitionTimeLimit', 'PartitionNodeLimit', 'PartitionConfig', 'BadConstraints', 'InvalidAccount', 'InvalidQOS'],
+  ...['AccountNotAllowed', 'QOSNotAllowed', 'JobHeldAdmin', 'JobHeldUser'],
+]
+  .map((reason) => `PENDING\\ *${reason}*`)
+  .join(' | ');
+
 export interface JobBuild extends FarBuild {
   resources: ResourceRequest;
   /** Shortest time between two questions to SLURM. */
@@ -51,7 +59,7 @@ if [ -z "$job" ]; then
   exit ${farStatus.refused}
 fi
 printf '%s\\n' "$job" >"$work/job"
-stop() {
+cancel() {
   trap '' HUP INT TERM
   scancel "$job" </dev/null
   # Its files can be removed when nothing writes to them any more.
@@ -59,6 +67,9 @@ stop() {
     [ -n "$(squeue -h -j "$job" </dev/null 2>/dev/null)" ] || break
     sleep 2
   done
+}
+stop() {
+  cancel
   exit 1
 }
 trap stop HUP INT TERM
@@ -71,6 +82,9 @@ while [ ! -e "$work/answer" ]; do
     # A shared file system may show the job's answer late.
     case $said in
       ${endedPattern} | *'Invalid job id'*) late=\${late:-15} ;;
+      ${neverPattern})
+        cancel
+        break ;;
       *) late= ;;
     esac
   fi
@@ -79,7 +93,7 @@ while [ ! -e "$work/answer" ]; do
     late=$((late - 1))
     ls "$work" >/dev/null
   fi
-  line=$(tail -n 1 "$work/build.log" 2>/dev/null)
+  line=$(last_words)
   printf 'at %s\\n' "\${line:-job $job: $said}" 2>/dev/null || stop
   sleep 1
   left=$((left - 1))

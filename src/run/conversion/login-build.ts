@@ -32,7 +32,7 @@ stop() {
 }
 trap stop HUP INT TERM
 while kill -0 "$build" 2>/dev/null; do
-  printf 'at %s\\n' "$(tail -n 1 "$work/build.log" 2>/dev/null)" 2>/dev/null || stop
+  printf 'at %s\\n' "$(last_words)" 2>/dev/null || stop
   sleep 1
 done
 wait "$build"
