@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageDirectory } from '../src/package-directory.js';
@@ -15,8 +15,9 @@ interface Result extends Measurement {
 }
 
 /**
- * Docker image → SIF: hpcrun beside `docker export | mksquashfs` alone (the floor) and `apptainer build`, in one run. The
- * image is examples/digits, bench/images/pytorch with `--pytorch`, or any image of the engine with `--image`.
+ * Docker image → SIF: hpcrun beside `docker export | mksquashfs` alone (the floor) and `apptainer build`, in one run; then
+ * hpcrun after a one-line change of the image, and with an image twice the size. The image is examples/digits,
+ * bench/images/pytorch with `--pytorch`, or any image of the engine with `--image`.
  */
 export async function benchConvert(args: string[]): Promise<void> {
   const image = await chooseImage(args);
@@ -25,12 +26,18 @@ export async function benchConvert(args: string[]): Promise<void> {
     const environment = { HPCRUN_SANDBOX_NAME: sandboxName, XDG_STATE_HOME: directory };
     await runHpcrun(['sandbox', 'up', '--install-engine'], environment);
     try {
+      const changed = await changeOneLine(image, directory);
       const rounds: Result[][] = [];
       // Whoever comes first reads a cold disk: the local ways take turns, and each one's best round counts.
       for (let round = 0; round < 3; round += 1) {
-        rounds.push([await convertNatively(image, directory), await convertBare(image, directory)]);
+        rounds.push([
+          await convertNatively(image, directory),
+          await convertBare(image, directory),
+          await convertChange(image, changed, directory),
+        ]);
       }
-      print([best(rounds, 0), best(rounds, 1), ...(await convertWithApptainer(image))], image);
+      const twice = await convertNatively(await double(image, directory), directory, 'hpcrun, an image twice the size');
+      print([best(rounds, 0), best(rounds, 1), ...(await convertWithApptainer(image)), best(rounds, 2), twice], image);
     } finally {
       await runHpcrun(['sandbox', 'down', '--keep-images'], environment);
     }
@@ -63,13 +70,52 @@ async function chooseImage(args: string[]): Promise<string> {
   return tag;
 }
 
-async function convertNatively(image: string, directory: string): Promise<Result> {
+async function build(tag: string, dockerfile: string, directory: string): Promise<string> {
+  const context = await mkdtemp(join(directory, 'context-'));
+  await writeFile(join(context, 'Dockerfile'), dockerfile);
+  await execa('docker', ['build', '--tag', tag, context], { all: true });
+  return tag;
+}
+
+/** The image with one line of a script in it changed. */
+async function changeOneLine(image: string, directory: string): Promise<string> {
+  const script = (line: string) => `FROM ${image}\nRUN echo '${line}' >/opt/train.py\n`;
+  await build(`${image}-line`, script('print(1)'), directory);
+  return await build(`${image}-line`, script('print(2)'), directory);
+}
+
+/** As many bytes again, none of them the same, so that nothing is found to be a copy. */
+async function double(image: string, directory: string): Promise<string> {
+  const { stdout } = await execa('docker', ['image', 'inspect', '--format', '{{.Size}}', image]);
+  const megabytes = Math.floor(Number(stdout) / 1e6);
+  const fill = `for part in $(seq ${megabytes}); do head -c 1000000 /dev/urandom >/opt/$part; done`;
+  return await build(`${image}-twice`, `FROM ${image}\nRUN ${fill}\n`, directory);
+}
+
+const hpcrunPath = join(packageDirectory(), 'bin', 'hpcrun.js');
+const zstd = ['--compression', 'zstd', '--force'];
+
+async function convertNatively(image: string, directory: string, name = 'hpcrun convert'): Promise<Result> {
   const output = join(directory, 'native.sif');
-  const script = join(packageDirectory(), 'dist', 'bench', 'convert-one.js');
   const measured = await measure(ownChildren, async () => {
-    await execa('node', [script, image, output]);
+    await execa('node', [hpcrunPath, 'convert', '--no-cache', ...zstd, image, output]);
   });
-  return { name: 'hpcrun', ...measured, sizeBytes: (await stat(output)).size };
+  return { name, ...measured, sizeBytes: (await stat(output)).size };
+}
+
+/** As `submit` does it: the base has been converted, the changed image becomes an overlay in the cache. */
+async function convertChange(image: string, changed: string, directory: string): Promise<Result> {
+  const cache = await mkdtemp(join(directory, 'cache-'));
+  const env = { XDG_CACHE_HOME: cache };
+  await execa('node', [hpcrunPath, 'convert', ...zstd, '--report', image], { env });
+  const measured = await measure(ownChildren, async () => {
+    const { stdout } = await execa('node', [hpcrunPath, 'convert', ...zstd, '--report', '--json', changed], { env });
+    if (!stdout.includes('"how":"stacked"')) throw new Error(`the image was not stacked: ${stdout}`);
+  });
+  const overlays = (await readdir(join(cache, 'hpcrun', 'sif'))).filter((file) => file.endsWith('.sqfs'));
+  const { size } = await stat(join(cache, 'hpcrun', 'sif', overlays[0] ?? ''));
+  await rm(cache, { recursive: true });
+  return { name: 'hpcrun convert, one line changed', ...measured, sizeBytes: size };
 }
 
 async function convertBare(image: string, directory: string): Promise<Result> {

@@ -1,15 +1,18 @@
 import { join, resolve } from 'node:path';
 import { loadProject } from '../config/project.js';
 import { HpcrunError } from '../errors.js';
+import type { ConvertedImage } from '../image/convert.js';
+import type { ImageInfo } from '../image/engine.js';
 import { resolveEngine } from '../image/cli-engine.js';
-import { obtainSif } from '../image/obtain-sif.js';
+import { obtainSif, type ObtainedSif } from '../image/obtain-sif.js';
 import { renderParityReport, reportParity, standingDifferences } from '../image/parity.js';
-import { partBytes, SifCache, type Recipe } from '../image/sif-cache.js';
+import type { RootfsSurvey } from '../image/rootfs-survey.js';
+import { SifCache, type Recipe } from '../image/sif-cache.js';
 import { compressions } from '../image/squash.js';
 import { formatBytes, withStep } from '../progress.js';
 import { findOrPull } from '../run/obtain-image.js';
-import { requireFreeOutput, writeSifFile } from '../run/convert-to-file.js';
-import { loadImageSettings, makeContext, type CommonOptions } from './context.js';
+import { convertToFile, requireFreeOutput, writeSifFile } from '../run/convert-to-file.js';
+import { loadImageSettings, makeContext, type CommonOptions, type Context } from './context.js';
 import { printJson, printLine } from './output.js';
 
 export interface ConvertOptions extends CommonOptions {
@@ -22,7 +25,11 @@ export interface ConvertOptions extends CommonOptions {
 }
 
 /** `hpcrun convert`. */
-export async function convertCommand(name: string, output: string | undefined, options: ConvertOptions): Promise<number> {
+export async function convertCommand(
+  name: string,
+  output: string | undefined,
+  options: ConvertOptions,
+): Promise<number> {
   const context = makeContext(options);
   const { signal, terminal, directories } = context;
   if (output === undefined && options.report !== true) {
@@ -34,6 +41,19 @@ export async function convertCommand(name: string, output: string | undefined, o
   const settings = await loadImageSettings(context, options, await loadProject(context.cwd));
   const engine = await resolveEngine(settings.engine, signal);
   const { info } = await findOrPull({ progress: terminal, signal }, engine, name, options.platform);
+  if (options.cache === false && outputPath !== undefined) {
+    const converted = await withStep(
+      terminal,
+      `Converting ${name}`,
+      () => convertToFile(engine, info, outputPath, { ...recipe, signal }),
+      ({ sizeBytes }) => `Wrote ${outputPath} (${formatBytes(sizeBytes)})`,
+    );
+    print(
+      { ...options, terminal },
+      { info, recipe, survey: converted.survey, how: 'converted', outputPath, written: converted },
+    );
+    return 0;
+  }
   const { image, how } = await obtainSif({
     engine,
     info,
@@ -46,7 +66,6 @@ export async function convertCommand(name: string, output: string | undefined, o
     progress: terminal,
     signal,
   });
-  const findings = reportParity({ info, survey: image.survey, permissions: recipe.permissions });
   const written =
     outputPath === undefined
       ? undefined
@@ -56,22 +75,35 @@ export async function convertCommand(name: string, output: string | undefined, o
           () => writeSifFile(image, info, outputPath, signal),
           ({ sizeBytes }) => `Wrote ${outputPath} (${formatBytes(sizeBytes)})`,
         );
-  if (options.json) {
-    printJson({
-      type: 'converted',
-      image: info.id,
-      how,
-      path: outputPath ?? null,
-      sha256: written?.sha256 ?? null,
-      sizeBytes: written?.sizeBytes ?? partBytes([image]),
-      ...(options.report === true ? { findings: [...findings, ...standingDifferences] } : {}),
-    });
-    return 0;
-  }
-  if (options.report === true) printLine(renderParityReport([...findings, ...standingDifferences]));
-  else if (findings.length > 0)
-    terminal.note(`${findings.length} things differ from docker run: hpcrun convert --report ${name}`);
+  print({ ...options, terminal }, { info, recipe, survey: image.survey, how, outputPath, written });
   return 0;
+}
+
+interface Conversion {
+  info: ImageInfo;
+  recipe: Recipe;
+  survey: RootfsSurvey;
+  how: ObtainedSif['how'];
+  /** Both undefined where only the report was asked for. */
+  outputPath: string | undefined;
+  written: ConvertedImage | undefined;
+}
+
+function print(
+  { json, report, terminal }: Pick<ConvertOptions, 'json' | 'report'> & Pick<Context, 'terminal'>,
+  { info, recipe, survey, how, outputPath, written }: Conversion,
+): void {
+  const findings = reportParity({ info, survey, permissions: recipe.permissions });
+  const all = [...findings, ...standingDifferences];
+  if (json === true) {
+    const { sha256, sizeBytes } = written ?? { sha256: null, sizeBytes: null };
+    const reported = report === true ? { findings: all } : {};
+    printJson({ type: 'converted', image: info.id, how, path: outputPath ?? null, sha256, sizeBytes, ...reported });
+  } else if (report === true) {
+    printLine(renderParityReport(all));
+  } else if (findings.length > 0) {
+    terminal.note(`${findings.length} things differ from docker run: hpcrun convert --report ${info.id.slice(7, 19)}`);
+  }
 }
 
 function parseRecipe({ compression = 'gzip', permissions = 'open' }: ConvertOptions): Recipe {

@@ -41,7 +41,8 @@ const inspectSchema = z.object({
       Healthcheck: z.object({ Test: strings }).nullish(),
     })
     .nullish(),
-  // Podman's place for it.
+  // Podman's places for it, before and since 4.4.
+  Healthcheck: z.object({ Test: strings }).nullish(),
   HealthCheck: z.object({ Test: strings }).nullish(),
 });
 
@@ -280,8 +281,10 @@ function onlyImage(printed: unknown): unknown {
 
 /** One image as `docker image inspect` or `podman image inspect` prints it. */
 export function parseInspection(json: string): ImageInfo {
-  const { Id, Os, Architecture, RootFS, Config, HealthCheck } = inspectSchema.parse(onlyImage(JSON.parse(json)));
-  const test = (Config?.Healthcheck ?? HealthCheck)?.Test ?? [];
+  const { Id, Os, Architecture, RootFS, Config, Healthcheck, HealthCheck } = inspectSchema.parse(
+    onlyImage(JSON.parse(json)),
+  );
+  const test = (Config?.Healthcheck ?? Healthcheck ?? HealthCheck)?.Test ?? [];
   return {
     id: Id.startsWith('sha256:') ? Id : `sha256:${Id}`,
     os: Os,

@@ -32,7 +32,7 @@ let scratch: string;
 
 const tricky = 'a$(touch /tmp/executed)b `date` "q" \'x\' (p) $HOME \\n';
 const smallDockerfile = `FROM debian:trixie-slim AS programs
-RUN mkdir -p /small/app/closed && echo text >/small/app/closed/file && chmod 000 /small/app/closed/file && chmod 500 /small/app/closed && for program in dash env cat ls; do cp -L --parents /usr/bin/$program $(ldd /usr/bin/$program | grep -o '/[^ ]*') /small; done && ln -s usr/bin /small/bin && ln -s dash /small/usr/bin/sh
+RUN mkdir -p /small/app/closed && echo text >/small/app/closed/file && chmod 000 /small/app/closed/file && chmod 500 /small/app/closed && for program in dash env cat ls; do cp -L --parents /usr/bin/$program $(ldd /usr/bin/$program | grep -o '/[^ ]*') /small; done && cd /small && ln -s usr/bin bin && mkdir dev proc sys tmp root etc && touch etc/passwd etc/group etc/hosts etc/resolv.conf && ln -s dash /small/usr/bin/sh
 FROM scratch
 COPY --from=programs /small/ /
 ENV PLAIN=1 EMPTY="" TRICKY="${tricky.replaceAll(/[\\"$]/g, '\\$&')}"
@@ -100,10 +100,14 @@ async function expectWhole({ sha256, sizeBytes }: ConvertedFile): Promise<void> 
   expect(await onLogin(`${run} sh -c 'ls /tmp; cat /app/closed/file' 2>&1`)).toBe('text');
 }
 
-beforeAll(async () => {
+async function open(): Promise<Connection> {
   const { port, identityFile, knownHostsFile } = await sandboxCluster();
   const overrides = { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile, isolated: true };
-  connection = await openConnection(overrides, { env: process.env, prompter: noPrompter, signal });
+  return await openConnection(overrides, { env: process.env, prompter: noPrompter, signal });
+}
+
+beforeAll(async () => {
+  connection = await open();
   scratch = await mkdtemp(join(tmpdir(), 'hpcrun-conversion-'));
   await execa('docker', ['build', '--tag', 'hpcrun-test/small', '-'], { input: smallDockerfile });
   small = await inspect('hpcrun-test/small');
@@ -122,11 +126,11 @@ describe('conversion on the login node', () => {
     const before = await outside();
     const details: string[] = [];
     const file = await convert(wayOf('remote'), small, { onProgress: (detail) => void details.push(detail) });
+    expect(await outside()).toBe(before);
     expect(file).toMatchObject({ place: 'cluster', isNative: false });
     await expectWhole(file);
     expect(details).toContainEqual(expect.stringMatching(/^[\d.]+ MB sent$/));
     expect(await leftovers()).toBe('');
-    expect(await outside()).toBe(before);
   });
 
   it('ends with Ctrl-C, the build on the far side with it', async () => {
@@ -136,6 +140,17 @@ describe('conversion on the login node', () => {
     };
     const error = await failureOf(() => convert(wayOf('remote'), large, { signal: controller.signal, onProgress }));
     expect(error.code).toBe('INTERRUPTED');
+    await expect.poll(leftovers, { timeout: 20_000 }).toBe('');
+    expect(await onLogin('ps -u researcher -o comm= | grep -E "apptainer|mksquashfs|starter" || true')).toBe('');
+  });
+
+  it('ends when the laptop is gone', async () => {
+    const own = await open();
+    const way = wayOf('remote', contextWith({ connect: () => Promise.resolve(own) }));
+    const onProgress = (detail: string) => {
+      if (detail.startsWith('Creating SIF file')) own.close();
+    };
+    expect((await failureOf(() => convert(way, large, { onProgress }))).code).toBe('CONNECTION_LOST');
     await expect.poll(leftovers, { timeout: 20_000 }).toBe('');
     expect(await onLogin('ps -u researcher -o comm= | grep -E "apptainer|mksquashfs|starter" || true')).toBe('');
   });

@@ -59,8 +59,14 @@ export const squashArguments: Record<Compression, string> = {
 };
 
 /** Shell functions: to set up and clean up, to start and end Apptainer, and to store what it has made. */
-export function renderBuilder({ id, layout, modules, compression }: FarBuild, insecure: boolean): string {
-  const options = ['--disable-cache', '--fix-perms', ...(insecure ? ['--no-https', '--nohttps'] : [])];
+export function renderBuilder(
+  { id, layout, modules, compression }: FarBuild,
+  source: { kind: 'archive' } | { kind: 'registry'; insecure: boolean },
+): string {
+  const isInsecure = source.kind === 'registry' && source.insecure;
+  const options = ['--disable-cache', '--fix-perms', ...(isInsecure ? ['--no-https', '--nohttps'] : [])];
+  // The user may have logged in to a registry there; otherwise nothing is wanted from the home directory, nor left in it.
+  const directories = ['TMPDIR tmp', 'CACHEDIR cache', ...(source.kind === 'archive' ? ['CONFIGDIR config'] : [])];
   return `conversions=${quote(`${layout.root}/conversions`)}
 work=${quote(workDirectory({ layout, id }))}
 images=${quote(layout.images)}
@@ -94,9 +100,9 @@ begin() {
 ${renderFinder(modules)}
 start_build() { # source, directory for everything temporary
   source=$1
-  mkdir -p "$2/tmp" "$2/cache" || exit 1
-  for prefix in APPTAINER SINGULARITY; do
-    export "\${prefix}_TMPDIR=$2/tmp" "\${prefix}_CACHEDIR=$2/cache"
+  for pair in ${directories.map(quote).join(' ')}; do
+    mkdir -p "$2/\${pair#* }" || exit 1
+    export "APPTAINER_\${pair% *}=$2/\${pair#* }" "SINGULARITY_\${pair% *}=$2/\${pair#* }"
   done
   # Releases differ in what they know.
   known=$("$container" build --help 2>/dev/null)

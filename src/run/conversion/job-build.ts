@@ -40,7 +40,7 @@ function comment(id: string): string {
 /** As the build on the login node, with an archive on standard input, but the build itself is a job; `at` tells its state, too. */
 export function renderJobBuild(build: JobBuild): string {
   const seconds = Math.ceil(build.pollSeconds);
-  return `${scriptPrelude}${renderBuilder(build, false)}
+  return `${scriptPrelude}${renderBuilder(build, { kind: 'archive' })}
 find_slurm || exit ${farStatus.noSlurm}
 for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\|QUEUE\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
   [ "$name" = SLURM_CONF ] || unset "$name"
@@ -131,7 +131,7 @@ export function renderBuildJob(build: JobBuild): string {
   return `#!/bin/bash
 ${directives.map((directive) => `#SBATCH ${directive}\n`).join('')}
 # Written by hpcrun: converts a Docker image to a SIF.
-${scriptPrelude}${renderBuilder(build, false)}
+${scriptPrelude}${renderBuilder(build, { kind: 'archive' })}
 tell() {
   printf '%s\\n' "$1" >"$work/answer.part" && mv "$work/answer.part" "$work/answer"
 }

@@ -21,7 +21,7 @@ SINGULARITY_DOCKER_USERNAME=$APPTAINER_DOCKER_USERNAME SINGULARITY_DOCKER_PASSWO
 export APPTAINER_DOCKER_USERNAME APPTAINER_DOCKER_PASSWORD SINGULARITY_DOCKER_USERNAME SINGULARITY_DOCKER_PASSWORD`
         : '';
   const from = source.kind === 'archive' ? '"docker-archive:$work/image.tar"' : quote(`docker://${source.reference}`);
-  return `${scriptPrelude}${renderBuilder(build, source.kind === 'registry' && source.insecure)}
+  return `${scriptPrelude}${renderBuilder(build, source)}
 find_container || exit ${farStatus.noApptainer}
 begin
 ${receive}
