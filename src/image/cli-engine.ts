@@ -1,17 +1,17 @@
 import { execa } from 'execa';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
 import { readFromEngine } from './docker-socket.js';
 import type { BuildRequest, ContainerEngine, EngineName, EngineOptions, ImageInfo, RootfsExport } from './engine.js';
 import { buildFailed, engineFailed, engineMissing, pullFailed } from './engine-errors.js';
 
 const shownOutputLines = 40;
 
-// Marks the containers that exist to be exported; its value is when one was made, in milliseconds since 1970.
+// Marks the containers that exist to be exported: when one was made, in milliseconds since 1970, by which process and where.
 const exportLabel = 'hpcrun.export';
 const abandonedAfterMs = 24 * 60 * 60 * 1000;
 
@@ -113,7 +113,7 @@ export class CliEngine implements ContainerEngine {
 
   async exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsExport> {
     await this.removeAbandoned(options);
-    const made = `${exportLabel}=${Date.now()}`;
+    const made = `${exportLabel}=${Date.now()}:${process.pid}:${hostname()}`;
     // The command is never run; it is only there because an image without one cannot be created. A working directory
     // that the image lacks would be made, with the time of now.
     const created = await this.run(
@@ -223,14 +223,14 @@ export class CliEngine implements ContainerEngine {
     return this.output(args, options);
   }
 
-  /** Removes what a conversion that was killed a day ago or longer has left behind. */
+  /** Removes what conversions that were killed have left behind: of this machine at once, of others after a day. */
   private async removeAbandoned(options: EngineOptions): Promise<void> {
     const format = `{{.ID}} {{.Label "${exportLabel}"}}`;
     const listed = await this.run(['ps', '--all', '--filter', `label=${exportLabel}`, '--format', format], options);
     if (listed.exitCode !== 0) throw engineFailed(this.name, listed.stderr);
     const old = listed.stdout.split('\n').flatMap((line) => {
-      const [id = '', madeAt] = line.split(' ');
-      return id !== '' && Date.now() - Number(madeAt) > abandonedAfterMs ? [id] : [];
+      const [id = '', made = ''] = line.split(' ');
+      return id !== '' && isAbandoned(made) ? [id] : [];
     });
     if (old.length > 0) await quietly(this.name, ['rm', '--force', '--volumes', ...old]);
   }
@@ -274,6 +274,23 @@ export class CliEngine implements ContainerEngine {
   }
 }
 
+function isAbandoned(made: string): boolean {
+  const [madeAt, pid, ...host] = made.split(':');
+  if (host.join(':') === hostname() && !isRunning(Number(pid))) return true;
+  return Date.now() - Number(madeAt) > abandonedAfterMs;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    if (isSystemError(error, 'ESRCH')) return false;
+    // It belongs to somebody else.
+    if (isSystemError(error, 'EPERM')) return true;
+    throw error;
+  }
+}
+
 /** Podman before 4.5 prints an array, whatever the format. */
 function onlyImage(printed: unknown): unknown {
   return Array.isArray(printed) ? printed[0] : printed;
@@ -306,7 +323,7 @@ export function parseInspection(json: string): ImageInfo {
 }
 
 /**
- * The engine to use: the one asked for, otherwise Docker if its client is installed and answers, otherwise Podman.
+ * The engine to use: the one asked for, otherwise Docker where its client is installed, otherwise Podman.
  * Throws ENGINE_MISSING or ENGINE_FAILED with what to do.
  */
 export async function resolveEngine(wanted: EngineName | undefined, signal: AbortSignal): Promise<ContainerEngine> {
@@ -314,12 +331,14 @@ export async function resolveEngine(wanted: EngineName | undefined, signal: Abor
   try {
     return await answering('docker', signal);
   } catch (error) {
-    if (!(error instanceof HpcrunError) || error.code === 'INTERRUPTED') throw error;
-    const podman = await answering('podman', signal).catch(() => undefined);
-    throwIfInterrupted(signal);
-    // What is wrong with Docker is what most people want to know.
-    if (podman === undefined) throw error;
-    return podman;
+    // Where Docker is installed and does not run, images are to be looked for there and nowhere else.
+    if (!(error instanceof HpcrunError) || error.code !== 'ENGINE_MISSING') throw error;
+    try {
+      return await answering('podman', signal);
+    } catch (second) {
+      if (second instanceof HpcrunError && second.code === 'ENGINE_MISSING') throw error;
+      throw second;
+    }
   }
 }
 

@@ -20,7 +20,7 @@ export function engineFailed(name: EngineName, stderr: string): HpcrunError {
     return new HpcrunError('ENGINE_FAILED', `the ${titles[name]} engine is not running or not reachable`, {
       hint:
         name === 'docker'
-          ? 'Start Docker Desktop, or "sudo systemctl start docker"; check with "docker version".'
+          ? 'Start Docker Desktop, or "sudo systemctl start docker"; check with "docker version". Or use Podman: --engine podman.'
           : 'Start it: "podman machine start"; check with "podman info".',
       cause: said,
     });

@@ -178,8 +178,11 @@ describe('a conversion that cannot go on', () => {
   it('is not disturbed by the removal of the image half-way', async () => {
     const env = await freshCache();
     const id = await distinctImage();
+    const before = await exportContainers();
     const victim = startHpcrun(['convert', '--json', id, 'removed.sif'], inScratch(env));
-    await expect.poll(exportContainers, { timeout: 30_000, interval: 20 }).not.toBe('');
+    // Those of victims are removed, and then the own one comes.
+    await expect.poll(exportContainers, { timeout: 30_000, interval: 20 }).toMatch(/^\w+$/);
+    expect(await exportContainers()).not.toBe(before);
     await execa('docker', ['image', 'rm', '--force', id], { reject: false });
     const { exitCode, stdout } = await victim;
     // The engine keeps the layers for as long as the container that is exported has them.
