@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { PassThrough, pipeline } from 'node:stream';
 import { z } from 'zod';
 import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
 import { readFromEngine } from './docker-socket.js';
@@ -58,6 +59,10 @@ const dialects: Record<EngineName, Dialect> = {
   // The OCI format has no place for SHELL and HEALTHCHECK.
   podman: { architecture: ['info', '--format', '{{.Host.Arch}}'], build: ['--format', 'docker'] },
 };
+
+// Podman opens /dev/stdout by name, which fails for the sockets that Node hands to its children: cat makes it a pipe. The
+// status is the first program's.
+const throughPipe = 'exec 4>&1; status=$({ { "$@" 3>&- 4>&-; echo "$?" >&3; } | cat >&4; } 3>&1); exit "$status"';
 
 /** Docker or Podman through its command-line client, so that contexts, credentials and builders are the user's own. */
 export class CliEngine implements ContainerEngine {
@@ -126,26 +131,26 @@ export class CliEngine implements ContainerEngine {
       const removed = await quietly(this.name, ['rm', '--force', '--volumes', container]);
       if (removed.exitCode !== 0) throw engineFailed(this.name, removed.stderr);
     };
-    if (options.signal.aborted) await dispose();
-    throwIfInterrupted(options.signal);
-    if (created.exitCode !== 0) throw engineFailed(this.name, created.stderr);
-    const socketPath = await this.socketPath(options);
-    if (socketPath === undefined) {
-      const exported = this.output(['export', container], options);
-      return { ...exported, dispose: async () => (await exported.dispose(), dispose()) };
-    }
     try {
-      const stream = await readFromEngine(socketPath, `/containers/${container}/export`, options.signal);
-      const endStream = async () => {
-        stream.destroy();
-        await dispose();
-      };
-      return { stream, completed: Promise.resolve(), dispose: endStream };
+      throwIfInterrupted(options.signal);
+      if (created.exitCode !== 0) throw engineFailed(this.name, created.stderr);
+      const exported = await this.openExport(container, options);
+      return { ...exported, dispose: async () => (await exported.dispose(), dispose()) };
     } catch (error) {
       await dispose();
-      throwIfInterrupted(options.signal);
       throw error;
     }
+  }
+
+  private async openExport(container: string, options: EngineOptions): Promise<RootfsExport> {
+    const socketPath = await this.socketPath(options);
+    if (socketPath === undefined) return this.output(['export', container], options);
+    const stream = await readFromEngine(socketPath, `/containers/${container}/export`, options.signal);
+    const dispose = () => {
+      stream.destroy();
+      return Promise.resolve();
+    };
+    return { stream, completed: Promise.resolve(), dispose };
   }
 
   async saveArchive(imageId: string, options: EngineOptions): Promise<RootfsExport> {
@@ -196,12 +201,17 @@ export class CliEngine implements ContainerEngine {
 
   /** The client's standard output as it comes. */
   private output(args: string[], options: EngineOptions & { input?: Buffer }): RootfsExport {
-    const child = execa(this.name, args, {
+    const [program, ...words] =
+      this.name === 'podman' ? ['sh', '-c', throughPipe, 'sh', 'podman', ...args] : [this.name, ...args];
+    const child = execa(program, words, {
       reject: false,
       input: options.input ?? Buffer.alloc(0),
       buffer: { stdout: false, stderr: true },
       cancelSignal: options.signal,
     });
+    // Node and execa read, and so drop, what nobody has asked for when the client ends: it goes into a stream that waits.
+    const stream = new PassThrough({ highWaterMark: 1 << 20 });
+    pipeline(child.stdout, stream, () => undefined);
     const completed = child.then((result) => {
       throwIfInterrupted(options.signal);
       if (result.exitCode !== 0) throw engineFailed(this.name, result.stderr);
@@ -209,9 +219,10 @@ export class CliEngine implements ContainerEngine {
     completed.catch(() => undefined); // It is awaited later; until then a failure is not unhandled.
     const dispose = async () => {
       child.kill();
+      stream.destroy();
       await Promise.resolve();
     };
-    return { stream: child.stdout, completed, dispose };
+    return { stream, completed, dispose };
   }
 
   runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): RootfsExport {

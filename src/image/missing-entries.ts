@@ -7,6 +7,8 @@ const required: TarEntry[] = [
   ...['dev', 'proc', 'sys', 'home', 'root', 'etc', 'var'].map((path) => directory(path, 0o755)),
   ...['tmp', 'var/tmp'].map((path) => directory(path, 0o1777)),
   ...['etc/hosts', 'etc/hostname', 'etc/resolv.conf', 'etc/passwd', 'etc/group'].map((path) => emptyFile(path)),
+  // Docker makes it in every container.
+  { path: 'etc/mtab', mode: 0o777, content: { type: 'symlink', target: '/proc/mounts' } },
 ];
 
 function directory(path: string, mode: number): TarEntry {

@@ -184,15 +184,20 @@ export interface TarEntry {
   path: string;
   mode: number;
   /** A whiteout is a character device 0:0, with which overlayfs hides an entry below. */
-  content: { type: 'directory' } | { type: 'file'; bytes: Buffer } | { type: 'whiteout' };
+  content:
+    | { type: 'directory' }
+    | { type: 'file'; bytes: Buffer }
+    | { type: 'whiteout' }
+    | { type: 'symlink'; /** At most 100 bytes. */ target: string };
 }
 
-const entryTypes = { directory: '5', file: '0', whiteout: '3' } as const;
+const entryTypes = { directory: '5', file: '0', whiteout: '3', symlink: '2' } as const;
 
 /** A whole entry, owned by root, with modification time 0. */
 export function renderTarEntry({ path, mode, content }: TarEntry): Buffer {
   const bytes = content.type === 'file' ? content.bytes : Buffer.alloc(0);
   const name = content.type === 'directory' ? `${path}/` : path;
   const header = renderHeader(name, entryTypes[content.type], mode, bytes.length);
+  if (content.type === 'symlink') patchTarHeader(header, { linkTarget: content.target });
   return Buffer.concat([...(name.length > 100 ? [renderExtension('L', name)] : []), header, pad(bytes)]);
 }

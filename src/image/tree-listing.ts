@@ -78,11 +78,22 @@ export function parseListing(listing: Buffer, directories: string[]): Tree | und
   }
   const made = new Map<string, TarEntry>();
   for (const entry of missing.list()) {
-    const mode = entry.mode.toString(8);
-    entries.set(entry.path, entry.content.type === 'directory' ? `d ${mode} 0` : `f ${mode} made`);
+    entries.set(entry.path, statusOf(entry));
     made.set(entry.path, entry);
   }
   return { entries, made };
+}
+
+function statusOf({ mode, content }: TarEntry): string {
+  switch (content.type) {
+    case 'directory':
+      return `d ${mode.toString(8)} 0`;
+    case 'symlink':
+      return `l 0 ${content.target}`;
+    case 'file':
+    case 'whiteout':
+      return `f ${mode.toString(8)} made`;
+  }
 }
 
 export function isDirectory(entry: string | undefined): boolean {

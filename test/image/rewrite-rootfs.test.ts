@@ -51,7 +51,7 @@ const raw = (changes: Partial<RawEntry>) =>
 
 const mountPoints = [
   ...['dev/', 'proc/', 'sys/', 'home/', 'root/', 'etc/', 'var/', 'tmp/', 'var/tmp/'],
-  ...['etc/hosts', 'etc/hostname', 'etc/resolv.conf', 'etc/passwd', 'etc/group'],
+  ...['etc/hosts', 'etc/hostname', 'etc/resolv.conf', 'etc/passwd', 'etc/group', 'etc/mtab'],
 ];
 
 describe('openToAll', () => {

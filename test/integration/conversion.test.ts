@@ -17,6 +17,7 @@ import type { ApptainerWay, ConversionContext, ConvertedFile, WayName } from '..
 import type { Connection } from '../../src/ssh/connection.js';
 import { noPrompter } from '../../src/ssh/prompter.js';
 import { openConnection } from '../../src/ssh/ssh2-connection.js';
+import { collect } from '../support/chunks.js';
 import { failureOf } from '../support/failure.js';
 import { loginContainer, onLogin, sandboxCluster } from './lab.js';
 
@@ -182,6 +183,21 @@ describe('conversion on the login node', () => {
     }) as ContainerEngine;
     const way = wayOf('remote', contextWith({ engine: () => Promise.resolve(broken) }));
     expect((await failureOf(() => convert(way, small))).message).toBe('the engine has died');
+    await expect.poll(leftovers, { timeout: 20_000 }).toBe('');
+  });
+
+  it('builds nothing from an archive that ends early without anybody saying so', async () => {
+    const cut: ContainerEngine = Object.create(engine, {
+      saveArchive: {
+        value: async () => {
+          const { stream, ...archive } = await engine.saveArchive(small.id, { signal });
+          const bytes = (await collect(stream)).subarray(0, 1_000_000);
+          return { ...archive, stream: new PassThrough().end(bytes) };
+        },
+      },
+    }) as ContainerEngine;
+    const way = wayOf('remote', contextWith({ engine: () => Promise.resolve(cut) }));
+    expect(await failureOf(() => convert(way, small))).toMatchObject({ code: 'ENGINE_FAILED' });
     await expect.poll(leftovers, { timeout: 20_000 }).toBe('');
   });
 

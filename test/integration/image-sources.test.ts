@@ -1,7 +1,10 @@
 import { execa } from 'execa';
+import { createHash } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pack } from 'tar-stream';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { collect } from '../support/chunks.js';
 import { errorOf, hpcrun, makeProject, onLogin, pythonDockerfile, sandboxCluster } from './lab.js';
 
 /** A cluster nothing is known of: the sandbox with a root of its own. */
@@ -79,6 +82,21 @@ describe('an image that changes from run to run', () => {
   });
 });
 
+/** An image that says it is for another architecture, as `docker build --platform` on another machine makes it. */
+async function loadForeignImage(name: string, architecture: string): Promise<void> {
+  const layer = Buffer.alloc(10_240);
+  const rootfs = { type: 'layers', diff_ids: [`sha256:${createHash('sha256').update(layer).digest('hex')}`] };
+  const archive = pack();
+  archive.entry({ name: 'layer.tar' }, layer);
+  archive.entry({ name: 'config.json' }, JSON.stringify({ architecture, os: 'linux', config: {}, rootfs }));
+  archive.entry(
+    { name: 'manifest.json' },
+    JSON.stringify([{ Config: 'config.json', RepoTags: [name], Layers: ['layer.tar'] }]),
+  );
+  archive.finalize();
+  await execa('docker', ['load'], { input: await collect(archive) });
+}
+
 describe('where an image comes from', () => {
   it('can be a name the engine knows, or a SIF', async () => {
     const project = await makeProject({ 'hpcrun.yaml': 'cluster: sandbox\nimage: {name: hpcrun-test/python}\n' });
@@ -110,15 +128,8 @@ describe('where an image comes from', () => {
   });
 
   it('is refused for another architecture before anything is copied', async () => {
-    const dockerfile = 'FROM scratch\nCOPY hpcrun.yaml /\n';
-    const project = await makeProject({
-      'hpcrun.yaml': 'cluster: sandbox\nimage: {name: hpcrun-test/arm}\n',
-      Dockerfile: dockerfile,
-    });
-    // An image that says it is for another architecture, as `docker build --platform` on a Mac makes it.
-    await execa('docker', ['import', '--platform', 'linux/arm64', '-', 'hpcrun-test/arm'], {
-      input: Buffer.alloc(10_240),
-    });
+    const project = await makeProject({ 'hpcrun.yaml': 'cluster: sandbox\nimage: {name: hpcrun-test/arm}\n' });
+    await loadForeignImage('hpcrun-test/arm', 'arm64');
     const refused = await hpcrun(['submit', '--json', '--', 'true'], { cwd: project });
     expect(refused.exitCode).toBe(3);
     expect(errorOf(refused)).toMatchObject({ code: 'PLATFORM_MISMATCH' });

@@ -20,6 +20,9 @@ export async function planFarBuild({ layout, cluster, compression }: ConversionC
   };
 }
 
+// Two empty blocks (POSIX, pax: ustar Interchange Format).
+const endOfTar = Buffer.alloc(1024);
+
 export interface FarBuildOptions {
   way: WayName;
   clusterName: string;
@@ -119,16 +122,29 @@ function noApptainer(clusterName: string): HpcrunError {
   });
 }
 
+function cutShort(bytes: number): HpcrunError {
+  return new HpcrunError(
+    'ENGINE_FAILED',
+    `the engine ended the image's archive after ${formatBytes(bytes)}, before its end`,
+    {
+      hint: 'Run the command again.',
+    },
+  );
+}
+
 /** The archive's bytes, and behind a complete one the mark that says so. */
 function readArchive(archive: RootfsExport, onProgress: (detail: string) => void): Readable {
   const read = async function* (): AsyncGenerator<Buffer> {
     let bytes = 0;
+    let end: Buffer = Buffer.alloc(0);
     for await (const chunk of archive.stream as AsyncIterable<Buffer>) {
       bytes += chunk.length;
+      end = Buffer.concat([end, chunk.subarray(-endOfTar.length)]).subarray(-endOfTar.length);
       onProgress(`${formatBytes(bytes)} sent`);
       yield chunk;
     }
     await archive.completed;
+    if (!end.equals(endOfTar)) throw cutShort(bytes);
     yield Buffer.from(archiveEnd);
   };
   return Readable.from(read(), { objectMode: false, highWaterMark: 1 << 20 });
