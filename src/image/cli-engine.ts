@@ -7,7 +7,15 @@ import { PassThrough, pipeline } from 'node:stream';
 import { z } from 'zod';
 import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
 import { readFromEngine } from './docker-socket.js';
-import type { BuildRequest, ContainerEngine, EngineName, EngineOptions, ImageInfo, RootfsExport } from './engine.js';
+import type {
+  BuildRequest,
+  ContainerEngine,
+  EngineName,
+  EngineOptions,
+  ImageInfo,
+  RootfsTar,
+  EngineOutput,
+} from './engine.js';
 import { buildFailed, engineFailed, engineMissing, pullFailed } from './engine-errors.js';
 
 const shownOutputLines = 40;
@@ -116,7 +124,7 @@ export class CliEngine implements ContainerEngine {
     return result.stdout.trim();
   }
 
-  async exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsExport> {
+  async exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsTar> {
     await this.removeAbandoned(options);
     const made = `${exportLabel}=${Date.now()}:${process.pid}:${hostname()}`;
     // The command is never run; it is only there because an image without one cannot be created. A working directory
@@ -142,18 +150,21 @@ export class CliEngine implements ContainerEngine {
     }
   }
 
-  private async openExport(container: string, options: EngineOptions): Promise<RootfsExport> {
+  private async openExport(container: string, options: EngineOptions): Promise<RootfsTar> {
     const socketPath = await this.socketPath(options);
-    if (socketPath === undefined) return this.output(['export', container], options);
-    const stream = await readFromEngine(socketPath, `/containers/${container}/export`, options.signal);
+    if (socketPath === undefined) {
+      const { stream, ...output } = this.output(['export', container], options);
+      return { ...output, pieces: stream };
+    }
+    const pieces = await readFromEngine(socketPath, `/containers/${container}/export`, options.signal);
     const dispose = () => {
-      stream.destroy();
+      pieces.destroy();
       return Promise.resolve();
     };
-    return { stream, completed: Promise.resolve(), dispose };
+    return { pieces, completed: Promise.resolve(), dispose };
   }
 
-  async saveArchive(imageId: string, options: EngineOptions): Promise<RootfsExport> {
+  async saveArchive(imageId: string, options: EngineOptions): Promise<EngineOutput> {
     const args = this.name === 'podman' ? ['save', '--format', 'docker-archive', imageId] : ['save', imageId];
     return await Promise.resolve(this.output(args, options));
   }
@@ -200,7 +211,7 @@ export class CliEngine implements ContainerEngine {
   }
 
   /** The client's standard output as it comes. */
-  private output(args: string[], options: EngineOptions & { input?: Buffer }): RootfsExport {
+  private output(args: string[], options: EngineOptions & { input?: Buffer }): EngineOutput {
     const [program, ...words] =
       this.name === 'podman' ? ['sh', '-c', throughPipe, 'sh', 'podman', ...args] : [this.name, ...args];
     const child = execa(program, words, {
@@ -225,7 +236,7 @@ export class CliEngine implements ContainerEngine {
     return { stream, completed, dispose };
   }
 
-  runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): RootfsExport {
+  runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): EngineOutput {
     const args = [
       ...['run', '--rm', '--interactive', '--network', 'none', '--read-only', '--user', '0', '--workdir', '/'],
       // Where NVIDIA's runtime is the default one, it would mount the host's driver into the container.

@@ -34,13 +34,17 @@ export async function convertOverlay(
   const output = engine.runScript(info, script, { signal: options.signal, input: names });
   try {
     const additions = [...difference.made, ...difference.removed.map(whiteout), ...renderContainerMetadata(info)];
-    const tar = rewriteRootfs(readExport(output, options.onProgress), additions, {
-      permissions: options.permissions,
-      directories: [],
-      normalizedPaths: [],
-      isPartial: true,
-      observe: surveyor.observe,
-    });
+    const tar = rewriteRootfs(
+      readExport({ pieces: output.stream, completed: output.completed }, options.onProgress),
+      additions,
+      {
+        permissions: options.permissions,
+        directories: [],
+        normalizedPaths: [],
+        isPartial: true,
+        observe: surveyor.observe,
+      },
+    );
     await writeSquashfs(tar, outputPath, { ...options, mksquashfs, offset: 0 });
     return { ...(await digest(outputPath, options.signal)), survey: surveyor.survey() };
   } catch (error) {

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { throwIfInterrupted } from '../errors.js';
 import { renderContainerMetadata } from './container-metadata.js';
-import type { ContainerEngine, ImageInfo, RootfsExport } from './engine.js';
+import type { ContainerEngine, ImageInfo, RootfsTar } from './engine.js';
 import { rewriteRootfs } from './rewrite-rootfs.js';
 import { RootfsSurveyor, type RootfsSurvey } from './rootfs-survey.js';
 import { partitionOffset } from './sif.js';
@@ -87,11 +87,11 @@ function withAncestors(path: string): string[] {
 
 /** The bytes of an export. When the engine fails, the tar ends early: the engine's own words come first. */
 export async function* readExport(
-  { stream, completed }: RootfsExport,
+  { pieces, completed }: Pick<RootfsTar, 'pieces' | 'completed'>,
   onProgress: ((bytes: number) => void) | undefined,
 ): AsyncGenerator<Buffer> {
   let bytes = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  for await (const chunk of pieces) {
     bytes += chunk.length;
     onProgress?.(bytes);
     yield chunk;

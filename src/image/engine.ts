@@ -65,13 +65,18 @@ export interface EngineOptions {
   onOutput?: (line: string) => void;
 }
 
-/** A file system of an image, as one flat tar. */
-export interface RootfsExport {
+/** What an engine's client prints, as it comes. */
+export interface EngineOutput {
   stream: Readable;
   /** Settles when the engine has sent everything; rejects if it failed. */
   completed: Promise<void>;
   /** Ends the export and removes what the engine made for it. */
   dispose(): Promise<void>;
+}
+
+/** A file system of an image, as one flat tar in pieces, each of which is good until the next one is asked for. */
+export interface RootfsTar extends Omit<EngineOutput, 'stream'> {
+  pieces: AsyncIterable<Buffer>;
 }
 
 /** A program that builds and holds container images. */
@@ -85,9 +90,9 @@ export interface ContainerEngine {
   pull(image: string, platform: string | undefined, options: EngineOptions): Promise<void>;
   /** Go's name of the engine's own architecture. */
   architecture(options: EngineOptions): Promise<string>;
-  exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsExport>;
+  exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsTar>;
   /** The image as an uncompressed archive in `docker save`'s format (docker-archive in Apptainer's words), as it streams. */
-  saveArchive(imageId: string, options: EngineOptions): Promise<RootfsExport>;
+  saveArchive(imageId: string, options: EngineOptions): Promise<EngineOutput>;
   /**
    * Sends an image to a registry under `reference`, with the engine's own credentials, and returns its digest there.
    * `insecure` allows plain HTTP where the engine leaves it to its client (Podman); Docker allows it for loopback
@@ -98,5 +103,5 @@ export interface ContainerEngine {
    * Runs a shell script as root in a throw-away container of the image, without network, its file system read-only; what it
    * prints comes as a stream. `completed` rejects with ENGINE_FAILED if it fails or the image has no shell.
    */
-  runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): RootfsExport;
+  runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): EngineOutput;
 }

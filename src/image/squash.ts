@@ -1,5 +1,4 @@
 import { execa } from 'execa';
-import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { HpcrunError, throwIfInterrupted } from '../errors.js';
@@ -96,6 +95,8 @@ export async function writeSquashfs(
 ): Promise<void> {
   const args = [
     ...['-tar', '-noappend', '-no-progress', '-quiet', '-all-root', '-mkfs-time', '0'],
+    // As fast as with the quarter of the machine's memory it would take otherwise (bench/convert).
+    ...['-mem', '64M'],
     // The kernel refuses to run a file with capabilities in a user namespace, and an unprivileged job could not use them.
     '-no-xattrs',
     // -noI for clearRootTime.
@@ -125,27 +126,36 @@ export async function writeSquashfs(
   }
 }
 
+/** Writes one piece after the other; a piece may be used again by its maker as soon as the next one is asked for. */
 async function feed(tar: AsyncIterable<Buffer>, stdin: Writable): Promise<void> {
   // An error may come between two writes; it is thrown by the next one.
   let failure: Error | undefined;
   stdin.on('error', (error) => {
     failure = error;
   });
-  let gathered: Buffer[] = [];
+  const write = async (piece: Buffer) => {
+    if (failure) throw failure;
+    await new Promise<void>((resolve, reject) => {
+      stdin.write(piece, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  };
+  const gathered = Buffer.allocUnsafeSlow(gatheredBytes);
   let bytes = 0;
   const flush = async () => {
-    if (failure) throw failure;
-    stdin.cork();
-    for (const chunk of gathered) stdin.write(chunk);
-    stdin.uncork();
-    gathered = [];
+    if (bytes > 0) await write(gathered.subarray(0, bytes));
     bytes = 0;
-    if (stdin.writableNeedDrain) await once(stdin, 'drain');
   };
-  for await (const chunk of tar) {
-    gathered.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= gatheredBytes) await flush();
+  for await (const piece of tar) {
+    if (piece.length > gatheredBytes / 4) {
+      await flush();
+      await write(piece);
+      continue;
+    }
+    if (bytes + piece.length > gatheredBytes) await flush();
+    bytes += piece.copy(gathered, bytes);
   }
   await flush();
   stdin.end();

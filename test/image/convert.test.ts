@@ -56,7 +56,7 @@ const engineWith = (rootfs: Buffer, pieces: number[], failure?: HpcrunError) => 
         state.isDisposed = true;
         return Promise.resolve();
       };
-      return Promise.resolve({ stream: Readable.from(inPieces(rootfs, pieces)), completed, dispose });
+      return Promise.resolve({ pieces: Readable.from(inPieces(rootfs, pieces)), completed, dispose });
     },
   };
   return { engine, state };

@@ -91,7 +91,7 @@ async function loadForeignImage(name: string, architecture: string): Promise<voi
   archive.entry({ name: 'config.json' }, JSON.stringify({ architecture, os: 'linux', config: {}, rootfs }));
   archive.entry(
     { name: 'manifest.json' },
-    JSON.stringify([{ Config: 'config.json', RepoTags: [name], Layers: ['layer.tar'] }]),
+    JSON.stringify([{ Config: 'config.json', RepoTags: [`${name}:latest`], Layers: ['layer.tar'] }]),
   );
   archive.finalize();
   await execa('docker', ['load'], { input: await collect(archive) });

@@ -3,10 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isMissing, throwIfInterrupted } from '../../errors.js';
-import { digest, readExport } from '../../image/convert.js';
+import { digest } from '../../image/convert.js';
 import type { ContainerEngine } from '../../image/engine.js';
 import { formatBytes } from '../../progress.js';
 import { squashArguments } from './build-functions.js';
@@ -85,13 +84,14 @@ async function saveArchive(
   { signal, onProgress }: WayOptions,
 ): Promise<void> {
   const archive = await engine.saveArchive(imageId, { signal });
-  const onRead = (bytes: number) => {
+  let bytes = 0;
+  archive.stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
     onProgress(`${formatBytes(bytes)} read`);
-  };
+  });
   try {
-    await pipeline(Readable.from(readExport(archive, onRead), { objectMode: false }), createWriteStream(path), {
-      signal,
-    });
+    await pipeline(archive.stream, createWriteStream(path), { signal });
+    await archive.completed;
   } catch (error) {
     throwIfInterrupted(signal);
     throw error;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { HpcrunError } from '../../errors.js';
-import type { ImageInfo, RootfsExport } from '../../image/engine.js';
+import type { ImageInfo, EngineOutput } from '../../image/engine.js';
 import { formatBytes } from '../../progress.js';
 import type { Connection } from '../../ssh/connection.js';
 import { remoteFailure } from '../../ssh/remote-script.js';
@@ -133,7 +133,7 @@ function cutShort(bytes: number): HpcrunError {
 }
 
 /** The archive's bytes, and behind a complete one the mark that says so. */
-function readArchive(archive: RootfsExport, onProgress: (detail: string) => void): Readable {
+function readArchive(archive: EngineOutput, onProgress: (detail: string) => void): Readable {
   const read = async function* (): AsyncGenerator<Buffer> {
     let bytes = 0;
     let end: Buffer = Buffer.alloc(0);
