@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { loadProject } from '../config/project.js';
 import { HpcrunError } from '../errors.js';
 import type { ConvertedImage } from '../image/convert.js';
-import type { ImageInfo } from '../image/engine.js';
+import type { ContainerEngine, ImageInfo } from '../image/engine.js';
 import { resolveEngine } from '../image/cli-engine.js';
 import { obtainSif, type ObtainedSif } from '../image/obtain-sif.js';
 import { renderParityReport, reportParity, standingDifferences } from '../image/parity.js';
@@ -10,7 +10,7 @@ import type { RootfsSurvey } from '../image/rootfs-survey.js';
 import { SifCache, type Recipe } from '../image/sif-cache.js';
 import { compressions } from '../image/squash.js';
 import { formatBytes, withStep } from '../progress.js';
-import { findOrPull } from '../run/obtain-image.js';
+import { findOrPull, requireArchitecture } from '../run/obtain-image.js';
 import { convertToFile, requireFreeOutput, writeSifFile } from '../run/convert-to-file.js';
 import { loadImageSettings, makeContext, type CommonOptions, type Context } from './context.js';
 import { printJson, printLine } from './output.js';
@@ -20,6 +20,7 @@ export interface ConvertOptions extends CommonOptions {
   permissions?: string;
   platform?: string;
   cache?: boolean;
+  overlays?: boolean;
   force?: boolean;
   report?: boolean;
 }
@@ -40,7 +41,7 @@ export async function convertCommand(
   if (outputPath !== undefined) await requireFreeOutput(outputPath, options.force === true);
   const settings = await loadImageSettings(context, options, await loadProject(context.cwd));
   const engine = await resolveEngine(settings.engine, signal);
-  const { info } = await findOrPull({ progress: terminal, signal }, engine, name, options.platform);
+  const info = await find(context, engine, name, options.platform);
   if (options.cache === false && outputPath !== undefined) {
     const converted = await withStep(
       terminal,
@@ -59,7 +60,7 @@ export async function convertCommand(
     info,
     name,
     recipe,
-    overlays: true,
+    overlays: options.overlays !== false,
     noCache: options.cache === false,
     cache: new SifCache(join(directories.cache, 'sif')),
     cacheBytes: settings.cacheBytes,
@@ -77,6 +78,21 @@ export async function convertCommand(
         );
   print({ ...options, terminal }, { info, recipe, survey: image.survey, how, outputPath, written });
   return 0;
+}
+
+/** The image; with a platform, one that is for it. */
+async function find(
+  { terminal, signal }: Context,
+  engine: ContainerEngine,
+  name: string,
+  platform: string | undefined,
+): Promise<ImageInfo> {
+  const here = platform === undefined ? await engine.inspect(name, { signal }) : undefined;
+  if (here) return here;
+  const wanted = platform ?? `linux/${await engine.architecture({ signal })}`;
+  const { info } = await findOrPull({ progress: terminal, signal }, engine, name, wanted);
+  requireArchitecture(info, { architecture: wanted.split('/')[1] ?? '' }, 'what --platform asks for');
+  return info;
 }
 
 interface Conversion {

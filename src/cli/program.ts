@@ -273,6 +273,7 @@ function defineImages(program: Command, setStatus: (status: number) => void): vo
       .option('--compression <name>', 'gzip, which every cluster reads, or zstd, which is smaller and faster', 'gzip')
       .option('--permissions <how>', 'open: everybody may read what the owner may; keep: as in the image', 'open')
       .option('--platform <os/arch>', 'of an image that has to be pulled, such as linux/amd64')
+      .option('--no-overlays', 'make one partition, whatever has been converted before')
       .option('--no-cache', 'convert all of it, whatever has been converted before, and keep nothing')
       .option('--force', 'replace the output if it exists')
       .option('--report', 'print what differs from docker run, what hpcrun does about it and what you can do')

@@ -56,7 +56,9 @@ export function warnOfLateOptions({ terminal }: Context, words: string[], isComm
 function parseConversion(text: string): Conversion {
   const known = conversions.find((each) => each === text);
   if (known !== undefined) return known;
-  throw new HpcrunError('USAGE', `there is no way "${text}" to convert an image`, { hint: `--convert ${conversions.join(' | ')}` });
+  throw new HpcrunError('USAGE', `there is no way "${text}" to convert an image`, {
+    hint: `--convert ${conversions.join(' | ')}`,
+  });
 }
 
 function parseName(name: string): string {

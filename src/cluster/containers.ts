@@ -21,7 +21,12 @@ const factsSchema = z.object({
 /** What containers can do on a cluster's compute nodes. */
 export type ContainerFacts = z.output<typeof factsSchema>;
 
-const cacheSchema = z.object({ root: z.string(), facts: factsSchema });
+const cacheSchema = z.object({ question: z.string(), askedAt: z.number(), facts: factsSchema });
+
+const validForMs = 24 * 60 * 60 * 1000;
+
+/** After so many days, a job looks again: nodes are updated, and one may have had a bad day. */
+const validForDays = 30;
 
 /**
  * What the first job of hpcrun's on a cluster has found out about containers there and left beside the runs; undefined until
@@ -34,12 +39,14 @@ export async function learnContainers(
   signal: AbortSignal,
 ): Promise<ContainerFacts | undefined> {
   const file = join(cluster.stateDirectory, 'containers.json');
+  const { host, port, user } = cluster;
+  const question = JSON.stringify([host, port, user, layout.root]);
   const known = await readJsonFile(file, cacheSchema);
-  if (known?.root === layout.root) return known.facts;
-  const script = `cat ${quote(layout.containers)} 2>/dev/null || :\n`;
+  if (known?.question === question && Date.now() - known.askedAt < validForMs) return known.facts;
+  const script = `find ${quote(layout.containers)} -mtime -${validForDays} -exec cat {} + 2>/dev/null || :\n`;
   const { stdout } = await runRemote(connection, 'asking what containers can do', script, { signal });
   const facts = parseContainers(stdout.toString('utf8'));
-  if (facts) await writeAtomically(file, JSON.stringify({ root: layout.root, facts }));
+  if (facts) await writeAtomically(file, JSON.stringify({ question, askedAt: Date.now(), facts }));
   return facts;
 }
 

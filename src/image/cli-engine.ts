@@ -1,4 +1,5 @@
 import { execa } from 'execa';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { PassThrough, pipeline } from 'node:stream';
 import { z } from 'zod';
 import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
-import { readFromEngine } from './docker-socket.js';
+import { readFromEngine, type EngineBody } from './docker-socket.js';
 import type {
   BuildRequest,
   ContainerEngine,
@@ -60,12 +61,18 @@ interface Dialect {
   /** Go's name of the architecture builds are for, unless told otherwise. */
   architecture: string[];
   build: string[];
+  /** Options of `run` for a read-only root with nothing mounted over it. */
+  readOnly: string[];
 }
 
 const dialects: Record<EngineName, Dialect> = {
-  docker: { architecture: ['version', '--format', '{{.Server.Arch}}'], build: [] },
+  docker: { architecture: ['version', '--format', '{{.Server.Arch}}'], build: [], readOnly: ['--read-only'] },
   // The OCI format has no place for SHELL and HEALTHCHECK.
-  podman: { architecture: ['info', '--format', '{{.Host.Arch}}'], build: ['--format', 'docker'] },
+  podman: {
+    architecture: ['info', '--format', '{{.Host.Arch}}'],
+    build: ['--format', 'docker'],
+    readOnly: ['--read-only', '--read-only-tmpfs=false'],
+  },
 };
 
 // Podman opens /dev/stdout by name, which fails for the sockets that Node hands to its children: cat makes it a pipe. The
@@ -130,7 +137,7 @@ export class CliEngine implements ContainerEngine {
     // The command is never run; it is only there because an image without one cannot be created. A working directory
     // that the image lacks would be made, with the time of now.
     const created = await this.run(
-      ['create', '--network', 'none', '--label', made, '--workdir', '/', info.id, 'true'],
+      ['create', '--network', 'none', '--label', made, '--workdir', '/', ...this.platformOf(info), info.id, 'true'],
       { signal: new AbortController().signal },
     );
     const container = created.stdout.trim();
@@ -152,16 +159,28 @@ export class CliEngine implements ContainerEngine {
 
   private async openExport(container: string, options: EngineOptions): Promise<RootfsTar> {
     const socketPath = await this.socketPath(options);
-    if (socketPath === undefined) {
-      const { stream, ...output } = this.output(['export', container], options);
-      return { ...output, pieces: stream };
+    if (socketPath === undefined) return this.exportThroughClient(container, options);
+    let pieces: EngineBody;
+    try {
+      pieces = await readFromEngine(socketPath, `/containers/${container}/export`, options.signal);
+    } catch (error) {
+      // Some clients get there although the user does not, by sudo for one.
+      const isClosed = ['EACCES', 'EPERM', 'ENOENT', 'ECONNREFUSED'].some((code) =>
+        isSystemError(causeOf(error), code),
+      );
+      if (!isClosed) throw error;
+      return this.exportThroughClient(container, options);
     }
-    const pieces = await readFromEngine(socketPath, `/containers/${container}/export`, options.signal);
     const dispose = () => {
       pieces.destroy();
       return Promise.resolve();
     };
     return { pieces, completed: Promise.resolve(), dispose };
+  }
+
+  private exportThroughClient(container: string, options: EngineOptions): RootfsTar {
+    const { stream, ...output } = this.output(['export', container], options);
+    return { ...output, pieces: stream };
   }
 
   async saveArchive(imageId: string, options: EngineOptions): Promise<EngineOutput> {
@@ -237,12 +256,33 @@ export class CliEngine implements ContainerEngine {
   }
 
   runScript(info: ImageInfo, script: string, options: EngineOptions & { input?: Buffer }): EngineOutput {
+    const name = `hpcrun-${randomBytes(8).toString('hex')}`;
     const args = [
-      ...['run', '--rm', '--interactive', '--network', 'none', '--read-only', '--user', '0', '--workdir', '/'],
+      ...['run', '--rm', '--name', name, '--interactive', '--network', 'none', '--log-driver', 'none', '--user', '0'],
       // Where NVIDIA's runtime is the default one, it would mount the host's driver into the container.
-      ...['--env', 'NVIDIA_VISIBLE_DEVICES=void', '--entrypoint', '/bin/sh', info.id, '-c', script],
+      ...['--workdir', '/', '--env', 'NVIDIA_VISIBLE_DEVICES=void', '--entrypoint', '/bin/sh'],
+      ...[...dialects[this.name].readOnly, ...this.platformOf(info), info.id, '-c', script],
     ];
-    return this.output(args, options);
+    const output = this.output(args, options);
+    let isOver = false;
+    const over = () => {
+      isOver = true;
+    };
+    output.completed.then(over, over);
+    return {
+      ...output,
+      dispose: async () => {
+        // The first process of a container takes no notice of signals.
+        if (!isOver) await quietly(this.name, ['rm', '--force', name]);
+        await output.dispose();
+      },
+    };
+  }
+
+  /** With Docker's containerd store, an id may stand for images of several platforms, and the engine's own is taken. */
+  private platformOf({ architecture }: ImageInfo): string[] {
+    const isPlain = architecture === 'amd64' || architecture === 'arm64';
+    return this.name === 'docker' && isPlain ? ['--platform', `linux/${architecture}`] : [];
   }
 
   /** Removes what conversions that were killed have left behind: of this machine at once, of others after a day. */
@@ -260,14 +300,16 @@ export class CliEngine implements ContainerEngine {
   /** Runs the client; a failure is the caller's to look at, a missing client is not. */
   private async run(
     args: string[],
-    { signal, timeoutMs }: { signal: AbortSignal; timeoutMs?: number },
+    { signal, timeoutMs = 120_000 }: { signal: AbortSignal; timeoutMs?: number },
   ): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
     const result = await quietly(this.name, args, {
       cancelSignal: signal,
-      ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
+      timeout: timeoutMs,
     });
     throwIfInterrupted(signal);
     if (result.code === 'ENOENT') throw engineMissing(this.name);
+    if (result.timedOut)
+      throw engineFailed(this.name, `no answer to "${args.slice(0, 2).join(' ')}" within ${timeoutMs / 1000} s`);
     return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
   }
 
@@ -349,7 +391,8 @@ export function parseInspection(json: string): ImageInfo {
  * Throws ENGINE_MISSING or ENGINE_FAILED with what to do.
  */
 export async function resolveEngine(wanted: EngineName | undefined, signal: AbortSignal): Promise<ContainerEngine> {
-  if (wanted !== undefined) return await answering(wanted, signal);
+  const first = wanted === 'podman' || (await isPodmanInDisguise(signal)) ? 'podman' : 'docker';
+  if (wanted !== undefined || first === 'podman') return await answering(first, signal);
   try {
     return await answering('docker', signal);
   } catch (error) {
@@ -362,6 +405,17 @@ export async function resolveEngine(wanted: EngineName | undefined, signal: Abor
       throw second;
     }
   }
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined;
+}
+
+/** Whether the `docker` command is Podman's, as the package podman-docker makes it. */
+async function isPodmanInDisguise(signal: AbortSignal): Promise<boolean> {
+  const { stdout } = await quietly('docker', ['--version'], { cancelSignal: signal, timeout: 20_000 });
+  throwIfInterrupted(signal);
+  return /^podman/i.test(stdout ?? '');
 }
 
 async function answering(name: EngineName, signal: AbortSignal): Promise<ContainerEngine> {

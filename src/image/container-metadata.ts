@@ -37,6 +37,11 @@ export function renderContainerMetadata(info: ImageInfo): TarEntry[] {
 /** What Apptainer's shell does not let be set (mvdan.cc/sh; its action script). */
 const readonlyNames = new Set(['UID', 'EUID', 'GID', 'APPTAINER_NAME', 'APPTAINER_CONTAINER', 'APPTAINER_INSTANCE']);
 
+/** Whether a job can have a variable of this name at all. */
+export function isSettable(name: string): boolean {
+  return !readonlyNames.has(name);
+}
+
 /** ENV by whether Apptainer can set it: `UID`, and names such as `my.var`, only Docker can. */
 export function splitEnvironment({ environment }: Pick<ImageInfo, 'environment'>): {
   shell: [name: string, value: string][];

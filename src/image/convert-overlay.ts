@@ -2,17 +2,20 @@ import { rm } from 'node:fs/promises';
 import { throwIfInterrupted } from '../errors.js';
 import { renderContainerMetadata } from './container-metadata.js';
 import { digest, readExport, type ConvertedImage, type ConvertOptions } from './convert.js';
+import { engineFailed } from './engine-errors.js';
 import type { ContainerEngine, ImageInfo } from './engine.js';
 import { rewriteRootfs } from './rewrite-rootfs.js';
 import { RootfsSurveyor, type RootfsSurvey } from './rootfs-survey.js';
 import { findMksquashfs, writeSquashfs } from './squash.js';
 import type { TarEntry } from './tar-header.js';
 import type { TreeDifference } from './tree-difference.js';
+import { clearEnvironment } from './tree-listing.js';
 
 // Names come as a list, each ended by NUL and with ./ in front, so that none of them means anything to tar.
-const script =
-  'cd / && exec tar --create --file=- --format=pax --numeric-owner --no-recursion ' +
-  ' --null --verbatim-files-from --files-from=-';
+const script = [
+  clearEnvironment,
+  'cd / && exec tar --create --file=- --format=pax --numeric-owner --no-recursion --null --verbatim-files-from --files-from=-',
+].join('; ');
 
 /**
  * Writes an overlay: a squashfs that, mounted over the SIF the difference was made against, shows what converting the image
@@ -30,6 +33,7 @@ export async function convertOverlay(
   throwIfInterrupted(options.signal);
   const mksquashfs = await findMksquashfs(engine, options.signal);
   const names = Buffer.from(difference.changed.map((path) => `./${path}\0`).join(''), 'latin1');
+  let arrived = 0;
   const surveyor = new RootfsSurveyor(info.volumes);
   const output = engine.runScript(info, script, { signal: options.signal, input: names });
   try {
@@ -46,6 +50,8 @@ export async function convertOverlay(
       },
     );
     await writeSquashfs(tar, outputPath, { ...options, mksquashfs, offset: 0 });
+    if (arrived !== difference.changed.length)
+      throw engineFailed(engine.name, `of ${difference.changed.length} changed entries, ${arrived} came`);
     return { ...(await digest(outputPath, options.signal)), survey: surveyor.survey() };
   } catch (error) {
     await rm(outputPath, { force: true });

@@ -6,6 +6,8 @@ const bufferBytes = 1 << 20;
 // Less room than this at a buffer's end is not worth a read.
 const leastReadBytes = 128 << 10;
 
+const answerTimeoutMs = 120_000;
+
 const headEnd = '\r\n\r\n';
 
 /** A body that is read piece by piece. */
@@ -22,6 +24,9 @@ export interface EngineBody extends AsyncIterable<Buffer> {
  */
 export async function readFromEngine(socketPath: string, path: string, signal: AbortSignal): Promise<EngineBody> {
   const reader = new SocketReader(socketPath, `GET ${path} HTTP/1.0\r\nHost: docker\r\nAccept: */*\r\n\r\n`, signal);
+  const timer = setTimeout(() => {
+    reader.destroy(new Error(`nothing within ${answerTimeoutMs / 1000} s`));
+  }, answerTimeoutMs);
   try {
     const first = await reader.next();
     const end = first?.indexOf(headEnd) ?? -1;
@@ -48,6 +53,8 @@ export async function readFromEngine(socketPath: string, path: string, signal: A
   } catch (error) {
     reader.destroy();
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -100,8 +107,8 @@ class SocketReader {
     return piece;
   }
 
-  destroy(): void {
-    this.socket.destroy();
+  destroy(error?: Error): void {
+    this.socket.destroy(error);
   }
 
   /** Takes note of a read; false stops reading until a piece has been taken away. */

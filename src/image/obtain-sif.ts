@@ -34,7 +34,7 @@ export interface ObtainedSif {
 export async function obtainSif(request: SifRequest): Promise<ObtainedSif> {
   const { info, recipe, overlays, noCache, cache, cacheBytes, progress } = request;
   if (!noCache) {
-    const image = await cache.find(info.id, recipe, { overlays });
+    const image = await cache.find({ imageId: info.id, architecture: info.architecture }, recipe, { overlays });
     if (image) return { image, how: 'cached' };
   }
   const obtained = await withStep(
@@ -77,9 +77,13 @@ async function convertWhole(
   const temporary = await cache.temporaryPath();
   const { survey, ...converted } = await convertImage(engine, info, temporary, { ...recipe, signal, onProgress });
   const directories = conversionDirectories(info);
-  const { id: imageId, layers } = info;
-  return await cache.store({ imageId, name, ...recipe, layers, directories, survey, overlayBytes: 0 }, [], {
-    ...converted,
-    temporary,
-  });
+  const { id: imageId, architecture, layers } = info;
+  return await cache.store(
+    { imageId, architecture, name, ...recipe, layers, directories, survey, overlayBytes: 0 },
+    [],
+    {
+      ...converted,
+      temporary,
+    },
+  );
 }

@@ -27,7 +27,7 @@ export const rootfsSurveySchema = z.object({
   capabilities: tallySchema,
   /** Names that are not UTF-8. */
   oddNames: tallySchema,
-  /** Of the image's VOLUME paths those that hold something. */
+  /** Of the image's VOLUME paths those that hold something, or may. */
   filledVolumes: z.array(z.string()),
   /** Whether /bin/sh is there. */
   hasShell: z.boolean(),
@@ -138,6 +138,12 @@ export class RootfsSurveyor {
     if (this.libcKernel === undefined || compareVersions(kernel, this.libcKernel) > 0) this.libcKernel = kernel;
   }
 
+  /** What lies behind a link was not looked for; it may hold something. */
+  private isBehindLink({ prefix }: { prefix: string }): boolean {
+    const path = prefix.slice(0, -1);
+    return followLinks(path, (at) => this.links.get(at)) !== path;
+  }
+
   /** What has been seen up to now. */
   survey(): RootfsSurvey {
     const path = followLinks('bin/sh', (at) => this.links.get(at)) ?? '';
@@ -148,7 +154,9 @@ export class RootfsSurveyor {
       entries: this.entries,
       totalBytes: this.totalBytes,
       ...this.tallies,
-      filledVolumes: this.volumes.filter(({ isFilled }) => isFilled).map(({ shown }) => shown),
+      filledVolumes: this.volumes
+        .filter((volume) => volume.isFilled || this.isBehindLink(volume))
+        .map(({ shown }) => shown),
       hasShell: this.programs.has(path),
       ...(architecture === undefined ? {} : { architecture }),
       ...(minimumKernel === undefined ? {} : { minimumKernel }),

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { isMissing } from '../errors.js';
 import { writeAtomically } from '../local-file.js';
 import { recipeVersion, type ConvertedImage } from './convert.js';
+import type { ImageInfo } from './engine.js';
 import { rootfsSurveySchema } from './rootfs-survey.js';
 import { compressions, type Compression } from './squash.js';
 
@@ -14,6 +15,8 @@ const partSchema = z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), sizeBy
 
 const entrySchema = z.object({
   imageId: z.string(),
+  /** With some engines, images for several architectures have the same id. */
+  architecture: z.string(),
   /** What the image was called when it was converted. */
   name: z.string(),
   compression: z.enum(compressions),
@@ -45,6 +48,8 @@ export interface Recipe {
   compression: Compression;
   permissions: 'open' | 'keep';
 }
+
+type ImageKey = Pick<Entry, 'imageId' | 'architecture'>;
 
 /** A file of the cache. */
 export interface CachedPart extends ConvertedImage {
@@ -79,34 +84,47 @@ export class SifCache {
    * where zstd is asked for. Undefined if there is none, or its files are gone or cut short.
    * @param options.overlays whether it may have overlays
    */
-  async find(imageId: string, recipe: Recipe, options: { overlays: boolean }): Promise<CachedImage | undefined> {
+  async find(image: ImageKey, recipe: Recipe, options: { overlays: boolean }): Promise<CachedImage | undefined> {
     for (const compression of new Set<Compression>([recipe.compression, 'gzip'])) {
       for (const stacked of options.overlays ? [false, true] : [false]) {
-        const path = this.entryPath(imageId, { ...recipe, compression }, stacked);
-        const image = await this.load(path);
-        if (!image) continue;
-        const now = new Date();
-        await utimes(path, now, now);
-        return image;
+        const found = await this.load(this.entryPath(image, { ...recipe, compression }, stacked));
+        if (!found) continue;
+        await this.touch(found);
+        return found;
       }
     }
     return undefined;
   }
 
-  /** The image that shares the most layers, from the lowest up, with the given ones; the newest of several. */
-  async closest(layers: string[], permissions: Recipe['permissions']): Promise<CachedImage | undefined> {
+  /**
+   * The image that shares the most layers, from the lowest up, with the given one; the newest of several. An overlay on it
+   * may have the recipe: where that says gzip, all below is in gzip as well. It counts as used.
+   */
+  async closest(
+    { layers, architecture }: Pick<ImageInfo, 'layers' | 'architecture'>,
+    recipe: Recipe,
+  ): Promise<CachedImage | undefined> {
     let best: { image: CacheListing; shared: number } | undefined;
     for (const image of await this.list()) {
-      if (image.permissions !== permissions) continue;
+      if (image.architecture !== architecture || image.permissions !== recipe.permissions) continue;
+      if (recipe.compression === 'gzip' && image.compression !== 'gzip') continue;
       const shared = sharedLayers(image.layers, layers);
       if (shared > (best?.shared ?? 0)) best = { image, shared };
     }
+    if (best) await this.touch(best.image);
     return best?.image;
   }
 
-  /** The image that consists of this SIF alone. */
+  /** The image that consists of this SIF alone. It counts as used. */
   async bottom({ parts: [base] }: CachedImage): Promise<CachedImage | undefined> {
-    return (await this.list()).find(({ parts }) => parts.length === 1 && parts[0]?.sha256 === base?.sha256);
+    const image = (await this.list()).find(({ parts }) => parts.length === 1 && parts[0]?.sha256 === base?.sha256);
+    if (image) await this.touch(image);
+    return image;
+  }
+
+  private async touch(image: CachedImage): Promise<void> {
+    const now = new Date();
+    await utimes(this.entryPath(image, image, image.parts.length > 1), now, now);
   }
 
   /** All images, the one used last first. */
@@ -123,7 +141,8 @@ export class SifCache {
 
   /** A new name to convert into, on the same disk as the cache. */
   async temporaryPath(): Promise<string> {
-    await mkdir(this.directory, { recursive: true });
+    // Files that only root may read in an image are opened in it.
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await this.removeAbandoned();
     return join(this.directory, `.${randomBytes(8).toString('hex')}.part`);
   }
@@ -135,6 +154,7 @@ export class SifCache {
     { temporary, ...converted }: ConvertedImage & { temporary: string },
   ): Promise<CachedImage> {
     const part = { ...converted, path: this.partPath(converted.sha256, below.length > 0) };
+    await chmod(temporary, 0o600);
     await rename(temporary, part.path);
     const parts = [...below, part];
     const entry: Entry = {
@@ -142,7 +162,7 @@ export class SifCache {
       recipeVersion,
       parts: parts.map(({ sha256, sizeBytes }) => ({ sha256, sizeBytes })),
     };
-    await writeAtomically(this.entryPath(image.imageId, image, below.length > 0), JSON.stringify(entry));
+    await writeAtomically(this.entryPath(image, image, below.length > 0), JSON.stringify(entry));
     return { ...image, recipeVersion, parts };
   }
 
@@ -184,13 +204,26 @@ export class SifCache {
   }
 
   private async removeAllBut(kept: CacheListing[], removed: CacheListing[]): Promise<void> {
-    const names = new Set(kept.flatMap(({ parts }) => parts.map(({ path }) => path)));
-    const ids = new Set(kept.map(({ imageId }) => imageId));
     for (const image of removed) {
-      // The entry goes first: one that names files that are gone is passed over, files that no entry names are not seen.
-      await rm(this.entryPath(image.imageId, image, image.parts.length > 1), { force: true });
-      for (const { path } of image.parts) if (!names.has(path)) await rm(path, { force: true });
-      if (!ids.has(image.imageId)) await rm(this.listingPath(image.imageId), { force: true });
+      // The entries go first: one that names files that are gone would be passed over all the same.
+      await rm(this.entryPath(image, image, image.parts.length > 1), { force: true });
+    }
+    // Whatever no image needs goes, be it theirs, of another version of hpcrun or of a process that was killed; but what is
+    // just coming in has no entry yet.
+    const needed = new Set(
+      kept.flatMap((image) => [
+        this.entryPath(image, image, image.parts.length > 1),
+        this.listingPath(image.imageId),
+        ...image.parts.map(({ path }) => path),
+      ]),
+    );
+    const theirs = new Set(
+      removed.flatMap((image) => [this.listingPath(image.imageId), ...image.parts.map(({ path }) => path)]),
+    );
+    for (const name of await this.names()) {
+      const path = join(this.directory, name);
+      if (!/\.(?:sif|sqfs|json|tree\.gz)$/.test(name) || needed.has(path)) continue;
+      if (theirs.has(path) || Date.now() - (await mtimeOf(path)) > inUseForMs) await rm(path, { force: true });
     }
   }
 
@@ -210,8 +243,12 @@ export class SifCache {
     return join(this.directory, `${sha256}.${isOverlay ? 'sqfs' : 'sif'}`);
   }
 
-  private entryPath(imageId: string, { compression, permissions }: Recipe, stacked: boolean): string {
-    const recipe = JSON.stringify({ imageId, compression, permissions, stacked, recipeVersion });
+  private entryPath(
+    { imageId, architecture }: ImageKey,
+    { compression, permissions }: Recipe,
+    stacked: boolean,
+  ): string {
+    const recipe = JSON.stringify({ imageId, architecture, compression, permissions, stacked, recipeVersion });
     return join(this.directory, `${createHash('sha256').update(recipe).digest('hex')}.json`);
   }
 

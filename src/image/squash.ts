@@ -1,7 +1,7 @@
 import { execa } from 'execa';
 import { open } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
-import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
 import type { ContainerEngine } from './engine.js';
 import { ensureHelperImage, spawnMksquashfs } from './helper-container.js';
 import { clearRootTime } from './squashfs.js';
@@ -115,7 +115,7 @@ export async function writeSquashfs(
   const result = await child;
   throwIfInterrupted(signal);
   // When mksquashfs dies, writing to it fails as well: its own words come first.
-  if (result.exitCode !== 0 && !(feedError instanceof HpcrunError))
+  if (result.exitCode !== 0 && (feedError === undefined || isBrokenPipe(feedError)))
     throw mksquashfsFailed(result.stderr, result.shortMessage ?? '');
   if (feedError !== undefined) throw feedError instanceof Error ? feedError : new Error('the tar could not be read');
   const file = await open(outputPath, 'r+');
@@ -175,6 +175,12 @@ export async function requireMksquashfs(signal: AbortSignal): Promise<void> {
     const found = result.stdout.split('\n')[0] ?? '';
     throw new HpcrunError('MKSQUASHFS_MISSING', `mksquashfs is too old to read a tar: ${found}`, { hint });
   }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'].some((code) =>
+    isSystemError(error, code),
+  );
 }
 
 function mksquashfsFailed(stderr: string, shortMessage: string): HpcrunError {

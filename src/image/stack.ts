@@ -41,7 +41,7 @@ export async function convertStacked({
   compression,
   permissions,
 }: StackRequest): Promise<StackResult> {
-  const closest = await cache.closest(info.layers, permissions);
+  const closest = await cache.closest(info, { compression, permissions });
   if (!closest) return refused(undefined);
   const below = closest.parts.length <= maximumOverlays ? closest : await cache.bottom(closest);
   if (!below) return refused(`${maximumOverlays} overlays lie on its base already`);
@@ -73,7 +73,17 @@ export async function convertStacked({
   const { survey: change, ...file } = converted;
   const survey = mergeSurveys(below.survey, change);
   const image = await cache.store(
-    { imageId: info.id, name, compression, permissions, layers: info.layers, directories, survey, overlayBytes },
+    {
+      imageId: info.id,
+      architecture: info.architecture,
+      name,
+      compression,
+      permissions,
+      layers: info.layers,
+      directories,
+      survey,
+      overlayBytes,
+    },
     below.parts,
     { ...file, temporary },
   );
@@ -99,8 +109,11 @@ function mergeSurveys(base: RootfsSurvey, change: RootfsSurvey): RootfsSurvey {
     oddNames: tally('oddNames'),
     hasShell: base.hasShell || change.hasShell,
     ...(change.architecture === undefined ? {} : { architecture: change.architecture }),
-    ...(change.minimumKernel === undefined ? {} : { minimumKernel: change.minimumKernel }),
-    cuda: [...base.cuda, ...change.cuda.filter(({ version }) => base.cuda.every((known) => known.version !== version))],
+    ...(change.minimumKernel === undefined
+      ? {}
+      : { minimumKernel: change.minimumKernel, refusesOlderKernels: change.refusesOlderKernels }),
+    // Another release takes the place of the one before.
+    cuda: change.cuda.length > 0 ? change.cuda : base.cuda,
   };
 }
 

@@ -19,8 +19,15 @@ export interface Tree {
 const usualMounts = /^\/(?:$|(?:proc|sys|dev)(?:\/|$)|etc\/(?:hosts|hostname|resolv\.conf)$|run\/\.containerenv$)/;
 
 // Type, mode, inode number, time of the last change of anything (ctime), size, modification time, path, link target.
+// The last field: a listing that was cut off has none.
+const endMark = 'end of listing';
+
+/** For scripts in containers: variables of the image's that would change what find and tar do. */
+export const clearEnvironment =
+  'unset TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH; export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin';
+
 const format = String.raw`%y %m %i %C@ %s %T@\0%p\0%l\0`;
-const script = `cat /proc/self/mountinfo && printf '\\0' && exec find / -xdev -printf '${format}'`;
+const script = `${clearEnvironment}; cat /proc/self/mountinfo && printf '\\0' && find / -xdev -printf '${format}' && printf '${endMark}\\0'`;
 
 /**
  * Lists an image's file system as `find` in a container of it sees it; parseListing reads it. Files of two images that
@@ -59,7 +66,8 @@ export async function listImage(
  */
 export function parseListing(listing: Buffer, directories: string[]): Tree | undefined {
   const fields = listing.toString('latin1').split('\0');
-  if (fields.length % 3 !== 1) return undefined;
+  const isComplete = fields.pop() === '' && fields.pop() === endMark;
+  if (!isComplete || fields.length % 3 !== 0) return undefined;
   const entries = new Map<string, string>();
   const missing = new MissingEntries(directories.map((path) => path.replace(/^\/+|\/+$/g, '')));
   for (let index = 0; index + 2 < fields.length; index += 3) {

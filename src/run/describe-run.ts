@@ -79,6 +79,7 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord, probe
     imageBytes: String(image.sizeBytes),
     overlays: overlays.map(({ path, sizeBytes }) => ({ path, bytes: String(sizeBytes) })),
     volumes: record.image.volumes,
+    isNative: record.image.isNative,
     containersFile: probesContainers ? layout.containers : undefined,
     binds: record.binds,
     mount: record.mount,

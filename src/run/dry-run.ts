@@ -36,7 +36,7 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
     runId: record.runId,
     command: describeCommand(plan.command),
     steps: [
-      ...imageSteps(session, plan),
+      ...imageSteps(plan),
       `copy it to ${session.cluster.name} (${session.cluster.host}), unless it is there`,
       `send ${snapshot.files.length} files of ${plan.project.directory} (${formatBytes(snapshot.sizeBytes)}), unless this tree is there`,
       'submit the script below with sbatch; ~, variables of the cluster and <…> in it are filled in then',
@@ -48,9 +48,9 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
   };
 }
 
-function imageSteps({ cluster }: Session, { image }: Plan): string[] {
+function imageSteps({ image }: Plan): string[] {
   if (image.kind === 'sif') return [`use ${image.path} as it is`];
-  const convert = `convert it to a SIF with ${cluster.compression ?? 'gzip'}, unless this image has been converted before`;
+  const convert = 'convert it to a SIF, unless this image has been converted before';
   return image.kind === 'build'
     ? [`build ${image.request.dockerfile} as ${describeImage(image)}`, convert]
     : [`pull ${image.name}, unless it is here`, convert];

@@ -16,8 +16,9 @@ export async function obtainImage(
   facts: Pick<ClusterFacts, 'architecture'>,
 ): Promise<{ info: ImageInfo; built: boolean }> {
   const engine = await session.engine();
-  const platform = await choosePlatform(session, engine, plan, facts);
-  if (source.kind === 'name') return await findOrPull(session, engine, source.name, platform);
+  const wanted = plan.platform ?? `linux/${facts.architecture}`;
+  if (source.kind === 'name') return await findOrPull(session, engine, source.name, wanted);
+  const platform = await chooseOption(session, engine, wanted);
   const request = { ...source.request, ...(platform === undefined ? {} : { platform }) };
   const { signal } = session;
   const before = await engine.inspect(request.tag, { signal });
@@ -41,42 +42,50 @@ export async function obtainImage(
 }
 
 /** Undefined where the engine's own platform is the right one: the legacy builder does not take the option everywhere. */
-async function choosePlatform(
-  { signal }: ImageSession,
+async function chooseOption(
+  { signal }: Pick<ImageSession, 'signal'>,
   engine: ContainerEngine,
-  plan: Plan,
-  facts: Pick<ClusterFacts, 'architecture'>,
+  wanted: string,
 ): Promise<string | undefined> {
-  const wanted = plan.platform ?? `linux/${facts.architecture}`;
   return wanted === `linux/${await engine.architecture({ signal })}` ? undefined : wanted;
 }
 
-/** An image by its name, pulled where the engine does not have it. Throws IMAGE_NOT_FOUND. */
+/**
+ * An image by its name, pulled where the engine does not have it for this platform; where it cannot be had for the platform,
+ * the one that is here. Throws IMAGE_NOT_FOUND.
+ */
 export async function findOrPull(
   { progress, signal }: Pick<ImageSession, 'progress' | 'signal'>,
   engine: ContainerEngine,
   name: string,
-  platform: string | undefined,
+  wanted: string,
 ): Promise<{ info: ImageInfo; built: boolean }> {
   const here = await engine.inspect(name, { signal });
-  if (here) return { info: here, built: false };
-  return await withStep(
-    progress,
-    `Pulling ${name}`,
-    async (step) => {
-      const onOutput = (line: string) => {
-        step.output(line);
-      };
-      await engine.pull(name, platform, { signal, onOutput });
-      const info = await engine.inspect(name, { signal });
-      if (!info)
-        throw new HpcrunError('IMAGE_NOT_FOUND', `${engine.name} pulled ${name} and does not have it`, {
-          hint: `Check with "${engine.name} images".`,
-        });
-      return { info, built: true };
-    },
-    () => `Pulled ${name}`,
-  );
+  if (here && here.architecture === wanted.split('/')[1]) return { info: here, built: false };
+  const platform = await chooseOption({ signal }, engine, wanted);
+  try {
+    return await withStep(
+      progress,
+      `Pulling ${name}`,
+      async (step) => {
+        const onOutput = (line: string) => {
+          step.output(line);
+        };
+        await engine.pull(name, platform, { signal, onOutput });
+        const info = await engine.inspect(name, { signal });
+        if (!info)
+          throw new HpcrunError('IMAGE_NOT_FOUND', `${engine.name} pulled ${name} and does not have it`, {
+            hint: `Check with "${engine.name} images".`,
+          });
+        return { info, built: true };
+      },
+      () => `Pulled ${name}`,
+    );
+  } catch (error) {
+    // Whoever asked sees that it is for another platform, and says so.
+    if (here && error instanceof HpcrunError && error.code === 'IMAGE_NOT_FOUND') return { info: here, built: false };
+    throw error;
+  }
 }
 
 /** Throws PLATFORM_MISMATCH, before anything is copied. */

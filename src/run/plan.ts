@@ -6,6 +6,7 @@ import type { Project } from '../config/project.js';
 import type { Resources } from '../config/schema.js';
 import type { Conversion } from '../config/schema.js';
 import { HpcrunError, isMissing } from '../errors.js';
+import { isSettable } from '../image/container-metadata.js';
 import type { BuildRequest } from '../image/engine.js';
 import type { RequestedCommand } from '../image/container-command.js';
 
@@ -80,11 +81,11 @@ export async function planRun(
     containerDirectory: posix.join(config.mount, inside),
     mount: config.mount,
     resources: { ...config.resources, ...request.resources },
-    variables: {
+    variables: requireSettable({
       ...config.env,
       ...readVariables(config.secrets, env, 'secrets'),
       ...readVariables(request.env, env, '--env'),
-    },
+    }),
     binds: [...config.binds, ...request.binds],
   };
 }
@@ -179,6 +180,15 @@ function readVariables(items: string[], env: NodeJS.ProcessEnv, where: string): 
     variables[name] = value;
   }
   return variables;
+}
+
+/** Throws USAGE for variables that the shell in Apptainer keeps to itself. */
+function requireSettable(variables: Record<string, string>): Record<string, string> {
+  const name = Object.keys(variables).find((each) => !isSettable(each));
+  if (name === undefined) return variables;
+  throw new HpcrunError('USAGE', `the variable ${name} cannot be set in a job: Apptainer sets it`, {
+    hint: 'Give it another name.',
+  });
 }
 
 function defaultName(command: RequestedCommand, directory: string): string {

@@ -35,6 +35,8 @@ export interface PreparedImage {
   volumes: string[];
   /** Whether a job has to find out what containers can do on the cluster. */
   probesContainers: boolean;
+  /** To be called if an image that is only on the cluster is gone from there, so that it is made anew. */
+  forget?: () => Promise<void>;
   built: boolean;
   converted: boolean;
 }
@@ -71,7 +73,8 @@ export async function prepareImage(session: Session, plan: Plan, facts: ClusterF
     signal,
   });
   const node = describeNode(facts, containers);
-  reportDifferences(session, reportParity({ info, survey: image.survey, permissions: plan.permissions, node }));
+  const findings = reportParity({ info, survey: image.survey, permissions: plan.permissions, node });
+  reportDifferences(session, findings, (plan.resources.gpus?.count ?? 0) > 0);
   const volumes = info.volumes.filter((path) => !image.survey.filledVolumes.includes(path));
   return { ...made, parts: image.parts, isNative: true, volumes, converted: how !== 'cached' };
 }
@@ -98,7 +101,7 @@ async function convertWithApptainer(
   plan: Plan,
   info: ImageInfo,
   way: ApptainerWay,
-): Promise<Pick<PreparedImage, 'parts' | 'isNative' | 'volumes' | 'converted'>> {
+): Promise<Pick<PreparedImage, 'parts' | 'isNative' | 'volumes' | 'converted' | 'forget'>> {
   const known = new KnownConversions({
     stateDirectory: cluster.stateDirectory,
     fileDirectory: join(inputs.directories.cache, 'apptainer'),
@@ -108,22 +111,21 @@ async function convertWithApptainer(
   const { file, converted } = await obtainConverted(way, info, options);
   const { sha256, sizeBytes } = file;
   const path = file.place === 'local' ? file.path : undefined;
-  return { parts: [{ sha256, sizeBytes, path }], isNative: false, volumes: [], converted };
+  const forget = () => known.forget(info.id, way);
+  return { parts: [{ sha256, sizeBytes, path }], isNative: false, volumes: [], converted, forget };
 }
 
-/** Says what will differ from `docker run`. Throws IMAGE_UNSUITABLE where the job is certain to fail. */
-function reportDifferences({ progress }: Session, findings: ParityFinding[]): void {
-  const errors = findings.filter(({ severity }) => severity === 'error');
-  for (const { differs, done } of findings.filter(({ severity }) => severity === 'warning'))
+/**
+ * Says what will differ from `docker run`. Throws IMAGE_UNSUITABLE where no job can succeed; what is known of one node only
+ * is a warning, because the job may get another.
+ */
+function reportDifferences({ progress }: Session, findings: ParityFinding[], usesGpu: boolean): void {
+  const fatal = findings.find(({ code, severity }) => code === 'ARCHITECTURE' && severity === 'error');
+  if (fatal) throw new HpcrunError('IMAGE_UNSUITABLE', fatal.differs, { hint: fatal.advice ?? fatal.done });
+  for (const { code, severity, differs, done } of findings) {
+    if (severity === 'note' || (code === 'CUDA_DRIVER' && !usesGpu)) continue;
     progress.warn(`${differs} ${done}`);
-  if (errors.length === 0) return;
-  throw new HpcrunError('IMAGE_UNSUITABLE', errors.map(({ differs }) => differs).join('\n'), {
-    hint:
-      errors
-        .map(({ advice }) => advice ?? '')
-        .join(' ')
-        .trim() || 'hpcrun convert --report IMAGE says more.',
-  });
+  }
 }
 
 function describeNode({ architecture }: ClusterFacts, containers: ContainerFacts | undefined) {

@@ -8,7 +8,7 @@ import type { Connection } from '../ssh/connection.js';
 import { uploadFile } from '../transfer/upload-file.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
-import { prepareImage, type ImagePart } from './prepare-image.js';
+import { prepareImage, type ImagePart, type PreparedImage } from './prepare-image.js';
 import { snapshotProject } from './project-snapshot.js';
 import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
@@ -53,27 +53,22 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   const variables = { ...(image.isNative ? {} : imageVariables(image.info)), ...plan.variables };
   const submission = { record, jobScript, variables, snapshot };
   const sendCode = snapshot.sizeBytes < optimisticBytes && !(await hasSentTree(session, snapshot.treeHash));
-  const { jobId, uploaded } = await withUploads(
-    session,
-    connection,
-    { parts: image.parts, record, sendCode },
-    async (withCode) => {
-      // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
-      await session.records.save(record);
-      let isKept = false;
-      try {
-        const layout = new RemoteLayout(facts.root);
-        const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
-        isKept = result.kind === 'submitted';
-        return result;
-      } catch (error) {
-        isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
-        throw error;
-      } finally {
-        if (!isKept) await session.records.remove(record.runId);
-      }
-    },
-  );
+  const { jobId, uploaded } = await withUploads(session, connection, { image, record, sendCode }, async (withCode) => {
+    // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
+    await session.records.save(record);
+    let isKept = false;
+    try {
+      const layout = new RemoteLayout(facts.root);
+      const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
+      isKept = result.kind === 'submitted';
+      return result;
+    } catch (error) {
+      isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
+      throw error;
+    } finally {
+      if (!isKept) await session.records.remove(record.runId);
+    }
+  });
   const submitted = { ...record, jobId };
   await session.records.save(submitted);
   return { record: submitted, jobId, built: image.built, converted: image.converted, uploaded };
@@ -98,7 +93,7 @@ function remotePaths(plan: Plan): string[] {
 async function withUploads(
   session: Session,
   connection: Connection,
-  { parts, record, sendCode }: { parts: ImagePart[]; record: RunRecord; sendCode: boolean },
+  { image, record, sendCode }: { image: PreparedImage; record: RunRecord; sendCode: boolean },
   submit: (withCode: boolean) => Promise<SubmissionResult>,
 ): Promise<{ jobId: string; uploaded: boolean }> {
   let uploaded = false;
@@ -115,8 +110,9 @@ async function withUploads(
     );
     if (result.kind === 'submitted') return { jobId: result.jobId, uploaded };
     withCode ||= result.code;
-    for (const [index, part] of parts.entries()) {
+    for (const [index, part] of image.parts.entries()) {
       if (!result.image.includes(part.sha256)) continue;
+      if (part.path === undefined) await image.forget?.();
       await uploadPart(session, connection, { part, isOverlay: index > 0, root: record.root });
       uploaded = true;
     }
@@ -141,7 +137,7 @@ async function uploadPart(
       'TRANSFER_FAILED',
       `the image ${sha256} was made on ${session.cluster.name} and is gone from there`,
       {
-        hint: 'Submit again with --no-cache to make it anew.',
+        hint: 'Submit again: it is then made anew.',
       },
     );
   }

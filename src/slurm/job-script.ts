@@ -17,6 +17,8 @@ export interface JobScript {
   overlays?: { path: string; /** Decimal. */ bytes: string }[];
   /** Paths in the container that get an empty, writable directory on the node. */
   volumes?: string[];
+  /** Whether hpcrun wrote the image's environment into the SIF; otherwise the run's variables hold it. */
+  isNative?: boolean;
   /** Where to leave what containers can do on the nodes; undefined where that is known. */
   containersFile?: string | undefined;
   binds: { source: string; target: string; readonly: boolean }[];
@@ -40,11 +42,11 @@ export async function loadTemplate(name: TemplateName): Promise<string> {
 export function renderJobScript(template: string, script: JobScript): string {
   const directives = renderDirectives(script.head);
   const usesGpu = (script.head.resources.gpus?.count ?? 0) > 0;
-  const { overlays = [], containersFile } = script;
+  const { overlays = [], containersFile, isNative = true } = script;
   // Apptainer has no way to write these characters in a bind (user guide, Bind Paths and Mounts).
   const volumes = (script.volumes ?? []).filter((path) => !/[,:\\]/.test(path));
   const quoteAll = (words: string[]) => words.map(quoteForScript).join(' ');
-  const values = { ...script, overlays, containersFile, volumes, directives, usesGpu, quoteAll };
+  const values = { ...script, overlays, containersFile, isNative, volumes, directives, usesGpu, quoteAll };
   return ejs.render(template, values, { escape: quoteForScript, strict: false });
 }
 

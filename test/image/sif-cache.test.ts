@@ -15,6 +15,7 @@ const makeCache = async () => {
 const gzip: Recipe = { compression: 'gzip', permissions: 'open' };
 const zstd: Recipe = { compression: 'zstd', permissions: 'open' };
 const whole = { overlays: false };
+const keyOf = (imageId: string) => ({ imageId, architecture: 'amd64' });
 
 interface Wanted {
   recipe?: Recipe;
@@ -28,7 +29,15 @@ const store = async (cache: SifCache, imageId: string, text: string, wanted: Wan
   await writeFile(temporary, text);
   const sha256 = createHash('sha256').update(text).digest('hex');
   const survey = new RootfsSurveyor([]).survey();
-  const image = { imageId, name: `named ${imageId}`, ...recipe, layers, directories: [], survey, overlayBytes: 0 };
+  const image = {
+    ...keyOf(imageId),
+    name: `named ${imageId}`,
+    ...recipe,
+    layers,
+    directories: [],
+    survey,
+    overlayBytes: 0,
+  };
   return await cache.store(image, below, { sha256, sizeBytes: text.length, temporary });
 };
 
@@ -47,7 +56,7 @@ const pathOf = ({ parts }: { parts: CachedPart[] }) => parts.at(-1)?.path ?? '';
 describe('SifCache', () => {
   it('finds nothing before there is a directory', async () => {
     const { cache } = await makeCache();
-    expect(await cache.find('sha256:a', gzip, whole)).toBeUndefined();
+    expect(await cache.find(keyOf('sha256:a'), gzip, whole)).toBeUndefined();
     expect(await cache.list()).toEqual([]);
     expect(await cache.loadListing('sha256:a')).toBeUndefined();
   });
@@ -55,21 +64,21 @@ describe('SifCache', () => {
   it('finds what was stored, by image and permissions', async () => {
     const { cache, directory } = await makeCache();
     const stored = await store(cache, 'sha256:a', 'image a');
-    expect(await cache.find('sha256:a', gzip, whole)).toEqual(stored);
+    expect(await cache.find(keyOf('sha256:a'), gzip, whole)).toEqual(stored);
     expect(await readFile(pathOf(stored), 'utf8')).toBe('image a');
-    expect(await cache.find('sha256:a', { ...gzip, permissions: 'keep' }, whole)).toBeUndefined();
-    expect(await cache.find('sha256:b', gzip, whole)).toBeUndefined();
+    expect(await cache.find(keyOf('sha256:a'), { ...gzip, permissions: 'keep' }, whole)).toBeUndefined();
+    expect(await cache.find(keyOf('sha256:b'), gzip, whole)).toBeUndefined();
     expect((await readdir(directory)).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
   it('takes gzip, which all clusters read, where zstd is asked for, but not the reverse', async () => {
     const { cache } = await makeCache();
     const inGzip = await store(cache, 'sha256:a', 'a in gzip');
-    expect(await cache.find('sha256:a', zstd, whole)).toEqual(inGzip);
+    expect(await cache.find(keyOf('sha256:a'), zstd, whole)).toEqual(inGzip);
     const inZstd = await store(cache, 'sha256:a', 'a in zstd', { recipe: zstd });
-    expect(await cache.find('sha256:a', zstd, whole)).toEqual(inZstd);
+    expect(await cache.find(keyOf('sha256:a'), zstd, whole)).toEqual(inZstd);
     await store(cache, 'sha256:b', 'b in zstd', { recipe: zstd });
-    expect(await cache.find('sha256:b', gzip, whole)).toBeUndefined();
+    expect(await cache.find(keyOf('sha256:b'), gzip, whole)).toBeUndefined();
   });
 
   it('finds a stack only where overlays can be mounted', async () => {
@@ -77,8 +86,8 @@ describe('SifCache', () => {
     const base = await store(cache, 'sha256:a', 'base');
     const stack = await store(cache, 'sha256:b', 'overlay', { below: base.parts });
     expect(stack.parts.map(({ path }) => path.replace(/.*\./, ''))).toEqual(['sif', 'sqfs']);
-    expect(await cache.find('sha256:b', gzip, { overlays: true })).toEqual(stack);
-    expect(await cache.find('sha256:b', gzip, whole)).toBeUndefined();
+    expect(await cache.find(keyOf('sha256:b'), gzip, { overlays: true })).toEqual(stack);
+    expect(await cache.find(keyOf('sha256:b'), gzip, whole)).toBeUndefined();
     expect(await cache.bottom(stack)).toMatchObject({ imageId: 'sha256:a' });
   });
 
@@ -87,9 +96,23 @@ describe('SifCache', () => {
     await store(cache, 'sha256:a', 'a', { layers: ['1', '2', '3'] });
     await store(cache, 'sha256:b', 'b', { layers: ['1', '2', '4', '5'] });
     await store(cache, 'sha256:c', 'c', { layers: ['9', '2', '4', '6'] });
-    expect(await cache.closest(['1', '2', '4', '6'], 'open')).toMatchObject({ imageId: 'sha256:b' });
-    expect(await cache.closest(['1', '2', '4', '6'], 'keep')).toBeUndefined();
-    expect(await cache.closest(['7'], 'open')).toBeUndefined();
+    expect(await cache.closest({ layers: ['1', '2', '4', '6'], architecture: 'amd64' }, gzip)).toMatchObject({
+      imageId: 'sha256:b',
+    });
+    expect(
+      await cache.closest({ layers: ['1', '2', '4', '6'], architecture: 'amd64' }, { ...gzip, permissions: 'keep' }),
+    ).toBeUndefined();
+    expect(await cache.closest({ layers: ['7'], architecture: 'amd64' }, gzip)).toBeUndefined();
+  });
+
+  it('puts nothing in gzip on a base in zstd, and nothing on another architecture', async () => {
+    const { cache } = await makeCache();
+    await store(cache, 'sha256:a', 'a', { layers: ['1'], recipe: zstd });
+    expect(await cache.closest({ layers: ['1'], architecture: 'amd64' }, gzip)).toBeUndefined();
+    expect(await cache.closest({ layers: ['1'], architecture: 'arm64' }, zstd)).toBeUndefined();
+    expect(await cache.closest({ layers: ['1'], architecture: 'amd64' }, zstd)).toMatchObject({ imageId: 'sha256:a' });
+    await store(cache, 'sha256:b', 'b', { layers: ['2'] });
+    expect(await cache.closest({ layers: ['2'], architecture: 'amd64' }, zstd)).toMatchObject({ imageId: 'sha256:b' });
   });
 
   it('keeps one file for two images with the same bytes', async () => {
@@ -103,8 +126,8 @@ describe('SifCache', () => {
     const base = await store(cache, 'sha256:a', 'image a');
     await store(cache, 'sha256:b', 'overlay', { below: base.parts });
     await truncate(pathOf(base), 3);
-    expect(await cache.find('sha256:a', gzip, whole)).toBeUndefined();
-    expect(await cache.find('sha256:b', gzip, { overlays: true })).toBeUndefined();
+    expect(await cache.find(keyOf('sha256:a'), gzip, whole)).toBeUndefined();
+    expect(await cache.find(keyOf('sha256:b'), gzip, { overlays: true })).toBeUndefined();
   });
 
   it.each(['', '{', '[]', '{"parts":[{"sha256":"../../etc/passwd","sizeBytes":1}]}'])(
@@ -114,7 +137,7 @@ describe('SifCache', () => {
       await store(cache, 'sha256:a', 'image a');
       const [entry = ''] = (await readdir(directory)).filter((name) => name.endsWith('.json'));
       await writeFile(join(directory, entry), text);
-      expect(await cache.find('sha256:a', gzip, whole)).toBeUndefined();
+      expect(await cache.find(keyOf('sha256:a'), gzip, whole)).toBeUndefined();
       expect(await cache.list()).toEqual([]);
     },
   );
@@ -169,7 +192,19 @@ describe('SifCache: making room', () => {
     expect(stored.map((image) => existsSync(pathOf(image)))).toEqual([false, false, true, true]);
     expect(await cache.loadListing('sha256:a')).toBeUndefined();
     expect((await cache.trim(0)).images.map(({ imageId }) => imageId)).toEqual(['sha256:c']);
-    expect(await cache.find('sha256:d', gzip, whole)).toBeDefined();
+    expect(await cache.find(keyOf('sha256:d'), gzip, whole)).toBeDefined();
+  });
+
+  it('removes what no image needs, unless it has just come', async () => {
+    const { cache, directory } = await makeCache();
+    await store(cache, 'sha256:a', 'kept');
+    const [old, recent] = ['0'.repeat(64), '1'.repeat(64)].map((name) => join(directory, `${name}.sif`));
+    for (const path of [old, recent]) await writeFile(path ?? '', 'x');
+    const longAgo = Date.now() / 1000 - 2 * 3600;
+    await utimes(old ?? '', longAgo, longAgo);
+    await cache.trim(1e9);
+    expect([old, recent].map((path) => existsSync(path ?? ''))).toEqual([false, true]);
+    expect(await cache.find(keyOf('sha256:a'), gzip, whole)).toBeDefined();
   });
 
   it('keeps the base of a stack that stays', async () => {
@@ -180,7 +215,7 @@ describe('SifCache: making room', () => {
     const { images, bytes } = await cache.trim(0, { olderThan: new Date(Date.now() - 3_600_000) });
     expect(images.map(({ imageId }) => imageId)).toEqual(['sha256:a']);
     expect(bytes).toBe(0);
-    expect(await cache.find('sha256:b', gzip, { overlays: true })).toEqual(stack);
+    expect(await cache.find(keyOf('sha256:b'), gzip, { overlays: true })).toEqual(stack);
     await cache.trim(0, { olderThan: new Date(Date.now() + 1000) });
     expect((await readdir(directory)).filter((name) => !name.startsWith('.'))).toEqual([]);
   });

@@ -22,6 +22,15 @@ async function keepLayers(): Promise<void> {
   await execa('docker', ['build', '--tag', 'hpcrun-test/digits', join(packageDirectory(), 'examples', 'digits')]);
 }
 
+/** Podman is tested beside Docker. Where it cannot be installed, its tests say why they are skipped. */
+async function installPodman(): Promise<void> {
+  const quiet = { reject: false, stdin: 'ignore' } as const;
+  if ((await execa('podman', ['--version'], quiet)).exitCode === 0 || process.getuid?.() !== 0) return;
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  await execa('apt-get', ['-q', 'update'], { ...quiet, env });
+  await execa('apt-get', ['-q', 'install', '-y', '--no-install-recommends', 'podman'], { ...quiet, env });
+}
+
 async function removeProjectImages(): Promise<void> {
   const filters = ['project', 'example'].flatMap((kind) => ['--filter', `reference=hpcrun/hpcrun-${kind}-*`]);
   const { stdout } = await execa('docker', ['images', '--format', '{{.Repository}}:{{.Tag}}', ...filters]);
@@ -50,6 +59,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   try {
     await execa('node', [binPath, 'sandbox', 'up', '--install-engine'], options);
     await keepLayers();
+    await installPodman();
   } catch (error) {
     // What went wrong first is what has to be seen.
     await Promise.allSettled([takeDown()]);

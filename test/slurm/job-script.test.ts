@@ -102,7 +102,7 @@ describe('renderJobScript', () => {
     const assignment = text.slice(from, to);
     const { stdout } = runShell(
       'bash',
-      `C() { echo '--no-eval'; }\ncontainer=C scratch=${scratch} run=R image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
+      `C() { echo '--no-eval'; }\ncontainer=C scratch=${scratch} run=R start=S image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
     );
     const argv = stdout.split('\0').slice(0, -1);
     expect(argv.slice(argv.indexOf('I') + 1)).toEqual(full.command);
@@ -115,13 +115,20 @@ describe('renderJobScript', () => {
       ...['--bind', `${scratch}/volumes/1:/it's here`],
       ...['--overlay', `/scratch/ada/hpcrun/images/${'0a'.repeat(32)}.sqfs:ro`],
       ...['--overlay', `/scratch/ada/hpcrun/images/${'0b'.repeat(32)}.sqfs:ro`],
-      ...['--bind', `${scratch}/start.sh:/.singularity.d/env/99-zz-hpcrun.sh:ro`],
+      ...['--bind', 'S:/.singularity.d/env/99-zz-hpcrun.sh:ro'],
       ...['--bind', 'R/work:/my work'],
       ...['--bind', '/hpcwork/ada/data sets:/data:ro'],
       ...['--bind', "/hpcwork/ada/it's $HOME:/out put"],
       ...['--pwd', '/my work/src'],
     ]);
     expect(runShell('sh', `ls -A ${scratch}/volumes`).stdout).toBe('0\n1\n');
+  });
+
+  it('brings the environment itself where the SIF does not hold it as it is', async () => {
+    const template = await loadTemplate('single');
+    const bind = '--bind /dev/null:/.singularity.d/env/10-docker2singularity.sh';
+    expect(renderJobScript(template, { ...minimal, isNative: false })).toContain(bind);
+    expect(renderJobScript(template, minimal)).not.toContain(bind);
   });
 
   it('keeps the exit status beside the run when it cannot begin', async () => {
@@ -145,7 +152,7 @@ describe('what is read in the container before the command', () => {
   /** Writes the file as a job does, and returns its path. */
   async function writeStart(variables: Record<string, string>, slurm: Record<string, string> = {}): Promise<string> {
     const directory = await makeTemporaryDirectory();
-    await mkdir(join(directory, 'run'));
+    await mkdir(join(directory, 'run', 'state'), { recursive: true });
     const exports = Object.entries(variables).map(([name, value]) => `export APPTAINERENV_${name}=${quote(value)}\n`);
     await writeFile(join(directory, 'run', 'env'), exports.join(''));
     const text = renderJobScript(await loadTemplate('single'), minimal);
@@ -153,7 +160,7 @@ describe('what is read in the container before the command', () => {
     const script = `run=${directory}/run scratch=${directory}\n${part}\nenv | grep APPTAINERENV_`;
     const { stdout, stderr } = runShell('bash', script, { env: slurm });
     expect({ stdout, stderr }).toEqual({ stdout: '', stderr: '' });
-    return join(directory, 'start.sh');
+    return join(directory, 'run', 'state', 'start.sh');
   }
 
   const read = (path: string, argv: string[], then: string, env: Record<string, string> = {}) =>
