@@ -3,7 +3,7 @@ import { loadProject } from '../config/project.js';
 import { HpcrunError } from '../errors.js';
 import type { ConvertedImage } from '../image/convert.js';
 import type { ContainerEngine, ImageInfo } from '../image/engine.js';
-import { resolveEngine } from '../image/cli-engine.js';
+import { resolveEngine } from '../image/resolve-engine.js';
 import { obtainSif, type ObtainedSif } from '../image/obtain-sif.js';
 import { renderParityReport, reportParity, standingDifferences } from '../image/parity.js';
 import type { RootfsSurvey } from '../image/rootfs-survey.js';

@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { requireProject } from '../config/project.js';
 import { HpcrunError } from '../errors.js';
-import { resolveEngine } from '../image/cli-engine.js';
+import { resolveEngine } from '../image/resolve-engine.js';
 import type { ContainerEngine } from '../image/engine.js';
 import type { ContainerRequest } from '../run/describe-container.js';
 import type { EndingSignal } from '../run/local-process.js';

@@ -5,8 +5,8 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough, pipeline } from 'node:stream';
-import { z } from 'zod';
-import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
+import { isSystemError, throwIfInterrupted } from '../errors.js';
+import { parseInspection } from './inspection.js';
 import { readFromEngine, type EngineBody } from './docker-socket.js';
 import type {
   BuildRequest,
@@ -27,34 +27,6 @@ const abandonedAfterMs = 24 * 60 * 60 * 1000;
 
 /** Runs a program whose failure is looked at, not thrown, and which is never asked anything. */
 const quietly = execa({ reject: false, stdin: 'ignore' });
-
-const strings = z.array(z.string()).nullish();
-const keys = z.record(z.string(), z.unknown()).nullish();
-
-// Only what is used; the names of the Docker Engine API (ImageInspect), which Podman shares.
-const inspectSchema = z.object({
-  Id: z.string(),
-  Os: z.string(),
-  Architecture: z.string(),
-  RootFS: z.object({ Layers: strings }).nullish(),
-  Config: z
-    .object({
-      // Old images carry a single string.
-      Entrypoint: z.union([z.array(z.string()), z.string().transform((text) => [text])]).nullish(),
-      Cmd: strings,
-      Env: strings,
-      Labels: z.record(z.string(), z.string()).nullish(),
-      User: z.string().nullish(),
-      WorkingDir: z.string().nullish(),
-      Volumes: keys,
-      ExposedPorts: keys,
-      Healthcheck: z.object({ Test: strings }).nullish(),
-    })
-    .nullish(),
-  // Podman's places for it, before and since 4.4.
-  Healthcheck: z.object({ Test: strings }).nullish(),
-  HealthCheck: z.object({ Test: strings }).nullish(),
-});
 
 /** How the command-line clients of the engines differ. */
 interface Dialect {
@@ -355,71 +327,6 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Podman before 4.5 prints an array, whatever the format. */
-function onlyImage(printed: unknown): unknown {
-  return Array.isArray(printed) ? printed[0] : printed;
-}
-
-/** One image as `docker image inspect` or `podman image inspect` prints it. */
-export function parseInspection(json: string): ImageInfo {
-  const { Id, Os, Architecture, RootFS, Config, Healthcheck, HealthCheck } = inspectSchema.parse(
-    onlyImage(JSON.parse(json)),
-  );
-  const test = (Config?.Healthcheck ?? Healthcheck ?? HealthCheck)?.Test ?? [];
-  return {
-    id: Id.startsWith('sha256:') ? Id : `sha256:${Id}`,
-    os: Os,
-    architecture: Architecture,
-    entrypoint: Config?.Entrypoint ?? [],
-    command: Config?.Cmd ?? [],
-    environment: Config?.Env ?? [],
-    labels: Config?.Labels ?? {},
-    user: Config?.User ?? '',
-    workingDirectory:
-      Config?.WorkingDir === undefined || Config.WorkingDir === null || Config.WorkingDir === ''
-        ? '/'
-        : Config.WorkingDir,
-    volumes: Object.keys(Config?.Volumes ?? {}).sort(),
-    ports: Object.keys(Config?.ExposedPorts ?? {}).sort(),
-    healthcheck: test[0] === 'NONE' ? [] : test,
-    layers: RootFS?.Layers ?? [],
-  };
-}
-
-/**
- * The engine to use: the one asked for, otherwise Docker where its client is installed, otherwise Podman.
- * Throws ENGINE_MISSING or ENGINE_FAILED with what to do.
- */
-export async function resolveEngine(wanted: EngineName | undefined, signal: AbortSignal): Promise<ContainerEngine> {
-  const first = wanted === 'podman' || (await isPodmanInDisguise(signal)) ? 'podman' : 'docker';
-  if (wanted !== undefined || first === 'podman') return await answering(first, signal);
-  try {
-    return await answering('docker', signal);
-  } catch (error) {
-    // Where Docker is installed and does not run, images are to be looked for there and nowhere else.
-    if (!(error instanceof HpcrunError) || error.code !== 'ENGINE_MISSING') throw error;
-    try {
-      return await answering('podman', signal);
-    } catch (second) {
-      if (second instanceof HpcrunError && second.code === 'ENGINE_MISSING') throw error;
-      throw second;
-    }
-  }
-}
-
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined;
-}
-
-/** Whether the `docker` command is Podman's, as the package podman-docker makes it. */
-async function isPodmanInDisguise(signal: AbortSignal): Promise<boolean> {
-  const { stdout } = await quietly('docker', ['--version'], { cancelSignal: signal, timeout: 20_000 });
-  throwIfInterrupted(signal);
-  return /^podman/i.test(stdout ?? '');
-}
-
-async function answering(name: EngineName, signal: AbortSignal): Promise<ContainerEngine> {
-  const engine = new CliEngine(name);
-  await engine.architecture({ signal });
-  return engine;
 }

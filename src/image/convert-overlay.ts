@@ -33,7 +33,6 @@ export async function convertOverlay(
   throwIfInterrupted(options.signal);
   const mksquashfs = await findMksquashfs(engine, options.signal);
   const names = Buffer.from(difference.changed.map((path) => `./${path}\0`).join(''), 'latin1');
-  let arrived = 0;
   const surveyor = new RootfsSurveyor(info.volumes);
   const output = engine.runScript(info, script, { signal: options.signal, input: names });
   try {
@@ -50,9 +49,10 @@ export async function convertOverlay(
       },
     );
     await writeSquashfs(tar, outputPath, { ...options, mksquashfs, offset: 0 });
-    if (arrived !== difference.changed.length)
-      throw engineFailed(engine.name, `of ${difference.changed.length} changed entries, ${arrived} came`);
-    return { ...(await digest(outputPath, options.signal)), survey: surveyor.survey() };
+    const survey = surveyor.survey();
+    if (survey.entries !== difference.changed.length)
+      throw engineFailed(engine.name, `of ${difference.changed.length} changed entries, ${survey.entries} came`);
+    return { ...(await digest(outputPath, options.signal)), survey };
   } catch (error) {
     await rm(outputPath, { force: true });
     throwIfInterrupted(options.signal);

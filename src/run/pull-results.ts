@@ -1,5 +1,5 @@
 import ignore from 'ignore';
-import { join, relative, resolve, sep } from 'node:path';
+import { relative, resolve, sep } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
 import { resultsDirectoryName } from '../cluster/select-files.js';
 import { HpcrunError } from '../errors.js';

@@ -3,7 +3,7 @@ import type { Directories } from '../config/directories.js';
 import type { Progress } from '../progress.js';
 import { learnCluster, type ClusterFacts } from '../cluster/probe.js';
 import { RemoteLayout } from '../cluster/layout.js';
-import { resolveEngine } from '../image/cli-engine.js';
+import { resolveEngine } from '../image/resolve-engine.js';
 import type { ContainerEngine, EngineName } from '../image/engine.js';
 import type { Connection } from '../ssh/connection.js';
 import type { Prompter } from '../ssh/prompter.js';

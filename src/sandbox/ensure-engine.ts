@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
-import { resolveEngine } from '../image/cli-engine.js';
+import { resolveEngine } from '../image/resolve-engine.js';
 import { withStep, type Progress } from '../progress.js';
 
 const daemonLog = '/var/log/hpcrun-dockerd.log';

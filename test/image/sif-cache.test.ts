@@ -180,7 +180,7 @@ describe('SifCache: making room', () => {
       ['c', 2],
       ['d', 0],
     ] as const) {
-      stored.push(await store(cache, `sha256:${id}`, `${id}`.repeat(100)));
+      stored.push(await store(cache, `sha256:${id}`, id.repeat(100)));
       await cache.saveListing(`sha256:${id}`, Buffer.from(id));
       await age(directory, `sha256:${id}`, hours);
     }

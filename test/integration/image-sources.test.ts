@@ -137,6 +137,27 @@ describe('where an image comes from', () => {
     expect(refused.stderr).not.toContain('Upload');
   });
 
+  it('can be converted by Apptainer on the cluster, and ENV is still what the Dockerfile says', async () => {
+    const value = `a "b" $HOME (c) \`d\` it's`;
+    const project = await makeProject({
+      Dockerfile: `FROM hpcrun-test/python\nENV TRICKY="${value.replaceAll(/["$\\]/g, '\\$&')}"\n`,
+      'hpcrun.yaml': 'cluster: sandbox\n',
+      'show.py': 'import os\nprint(os.environ["TRICKY"])\n',
+    });
+    const { submitted, log, stderr } = await submit(project, '--convert', 'remote', 'show.py');
+    expect(log).toBe(value);
+    expect(submitted.image).toMatchObject({ converted: true, uploaded: false });
+    expect(stderr).toContain('remote');
+    const again = await submit(project, '--convert', 'remote', 'show.py');
+    expect(again.submitted.image).toMatchObject({ sha256: submitted.image.sha256, converted: false });
+
+    // A clean-up of the site's takes it; the submission after the one that finds out makes it anew.
+    await onLogin(`rm -f hpcrun/images/${submitted.image.sha256}.sif`);
+    const gone = await hpcrun(['submit', '--json', '--convert', 'remote', 'show.py'], { cwd: project });
+    expect(errorOf(gone)).toMatchObject({ code: 'TRANSFER_FAILED', hint: 'Submit again: it is then made anew.' });
+    expect((await submit(project, '--convert', 'remote', 'show.py')).submitted.image.converted).toBe(true);
+  });
+
   it('shows and removes what is kept on this machine', async () => {
     const project = await makeProject({});
     const env = { XDG_CACHE_HOME: join(project, 'cache') };

@@ -1,12 +1,13 @@
 import { execa } from 'execa';
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
 import { binPath, errorOf, hpcrun, makeProject, pythonDockerfile, startHpcrun } from './lab.js';
 
-const dockerfile = `${pythonDockerfile}RUN useradd --create-home aiguru && mkdir /cache /opt/app
+const dockerfile = `${pythonDockerfile}RUN useradd --create-home aiguru && mkdir -p /cache /opt/app /filled/deep /workspace/kept && echo image >/filled/deep/file
 ENV FROM_IMAGE=x my.var=1
-VOLUME /cache
+VOLUME /cache /filled /workspace/kept
 USER aiguru
 WORKDIR /opt/app
 `;
@@ -18,7 +19,7 @@ def can_write(path):
         return True
     except OSError:
         return False
-places = ["/", "/etc", "/opt/app", "/home/aiguru", "/tmp", "/var/tmp", "/dev/shm", "/cache", os.environ["HOME"], "."]
+places = ["/", "/etc", "/opt/app", "/home/aiguru", "/tmp", "/var/tmp", "/dev/shm", "/cache", "/filled", os.environ["HOME"], "."]
 status = open("/proc/self/status").read()
 json.dump({"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd(), "files": sorted(os.listdir(".")),
     "uid": os.getuid(), "user": getpass.getuser(), "umask": os.umask(0), "writable": [p for p in places if can_write(p)],
@@ -50,6 +51,15 @@ const makeLocalProject = (files: Record<string, string>) => makeProject({ Docker
 async function containersOf(): Promise<string> {
   const { stdout } = await execa('docker', ['ps', '--all', '--quiet', '--filter', 'label=hpcrun.local']);
   return stdout;
+}
+
+/** Of the local run of a project the files that stayed. */
+async function resultsOf(project: string): Promise<string[]> {
+  const entries = await readdir(join(project, 'hpcrun-results'), { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory() && entry.name !== '.gitignore')
+    .map((entry) => join(entry.parentPath, entry.name).replace(/^.*hpcrun-results\/local-[^/]*\//, ''))
+    .sort();
 }
 
 async function dump(cwd: string, args: string[], env: Record<string, string> = {}): Promise<Dump> {
@@ -113,11 +123,60 @@ describe('hpcrun run', () => {
   it.each([
     ['its own', ['sh', '-c', 'exit 7'], 7],
     ["its own, also where it could be the engine's", ['sh', '-c', 'echo mine >&2; exit 125'], 125],
+    ["its own, also where it talks as the engine does", ['sh', '-c', 'echo "docker: mine" >&2; exit 125'], 125],
     ['126 for what is no program', ['/etc/hostname'], 126],
     ['127 for what is not there', ['no-such-program'], 127],
   ])('exits with %s', async (_, command, expected) => {
     const run = await hpcrun(['run', '--', ...command], { cwd: await makeLocalProject({}) });
     expect(run.exitCode).toBe(expected);
+  });
+
+  it('keeps what a job has written that ends as the engine does when it fails', async () => {
+    const project = await makeLocalProject({});
+    const script = 'echo 1 >model; echo "docker: no such device" >&2; exit 125';
+    const run = await hpcrun(['run', '--', 'sh', '-c', script], { cwd: project });
+    expect(run.exitCode).toBe(125);
+    expect(run.stderr).toContain('docker: no such device');
+    expect(await resultsOf(project)).toEqual(['model']);
+  });
+
+  it('leaves a VOLUME that holds something as it is, and the project where a VOLUME lies in it', async () => {
+    const project = await makeLocalProject({ 'kept/mine': 'of the project' });
+    const script = 'cat /filled/deep/file kept/mine; ls -A /cache; echo 1 >kept/result';
+    const run = await hpcrun(['run', '--', 'sh', '-c', script], { cwd: project });
+    expect(run.stdout).toBe('image\nof the project');
+    expect(await resultsOf(project)).toEqual(['kept/result']);
+  });
+
+  it('binds below the project for an ordinary user, and takes no place of a bind for a result', async () => {
+    const project = await makeLocalProject({ 'data.csv': 'of the project', 'deep/a': '' });
+    const outside = await mkdtemp(join(tmpdir(), 'hpcrun-project-'));
+    await writeFile(join(outside, 'list'), 'bound\n');
+    // Whoever may use the engine: the group of its socket.
+    const engineGroup = (await stat('/var/run/docker.sock')).gid;
+    const user = process.getuid?.() === 0 ? { uid: 12345, gid: engineGroup } : {};
+    if (user.uid !== undefined) for (const path of [project, outside]) await chown(path, user.uid, user.gid);
+    const binds = ['', '/list:/workspace/new/list', ':/workspace/new/data', ':/tmp/a/b', '/list:/workspace/data.csv'];
+    const args = binds.flatMap((bind) => (bind === '' ? [] : ['-v', `${outside}${bind}`]));
+    const script = 'cat new/list new/data/list /tmp/a/b/list data.csv; echo 1 >result; exit 5';
+    const env = { HOME: outside, XDG_CACHE_HOME: outside, XDG_STATE_HOME: outside, XDG_CONFIG_HOME: outside, CI: '1' };
+    try {
+      const run = await execa('node', [binPath, 'run', ...args, '--', 'sh', '-c', script], {
+        ...{ cwd: project, reject: false, stdin: 'ignore', env, ...user },
+      });
+      expect(run.stdout).toBe('bound\nbound\nbound\nbound');
+      expect(run.exitCode).toBe(5);
+      expect(await resultsOf(project)).toEqual(['result']);
+      expect(await readdir(join(outside, 'hpcrun', 'local'))).toEqual([]);
+    } finally {
+      await rm(outside, { recursive: true, force: true });
+    }
+  });
+
+  it('takes the words of submit that mean nothing here', async () => {
+    const options = ['--convert', 'native', '--no-cache', '--wait', '--time', '1h', '--no-input'];
+    const run = await hpcrun(['run', ...options, '--', 'true'], { cwd: await makeLocalProject({}) });
+    expect(run.exitCode).toBe(0);
   });
 
   it('does as Docker with --entrypoint, --workdir, -i, --env-file and binds', async () => {
@@ -147,6 +206,19 @@ describe('hpcrun run', () => {
     const { exitCode, stderr } = await run;
     expect(exitCode).toBe(9);
     expect(stderr).toMatch(/1 file .* in hpcrun-results/);
+    expect(await containersOf()).toBe('');
+  });
+
+  it('leaves a job that saves what it has more time than five seconds', async () => {
+    const project = await makeLocalProject({
+      'slow.py':
+        'import signal, time\ndef save(*_):\n    time.sleep(7)\n    open("checkpoint", "w").write("saved")\n' +
+        '    raise SystemExit(9)\nsignal.signal(signal.SIGTERM, save)\nprint("started", flush=True)\ntime.sleep(300)\n',
+    });
+    const run = startHpcrun(['run', 'slow.py'], { cwd: project });
+    for await (const line of run) if (line === 'started') run.kill('SIGTERM');
+    expect((await run).exitCode).toBe(9);
+    expect(await resultsOf(project)).toEqual(['checkpoint']);
     expect(await containersOf()).toBe('');
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseInspection } from '../../src/image/cli-engine.js';
+import { parseInspection } from '../../src/image/inspection.js';
 import { emptyImage } from '../../src/image/engine.js';
 
 const id = `sha256:${'ab'.repeat(32)}`;

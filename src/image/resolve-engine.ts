@@ -1,0 +1,43 @@
+import { execa } from 'execa';
+import { HpcrunError, throwIfInterrupted } from '../errors.js';
+import { CliEngine } from './cli-engine.js';
+import type { ContainerEngine, EngineName } from './engine.js';
+
+/**
+ * The engine to use: the one asked for, otherwise Docker where its client is installed, otherwise Podman.
+ * Throws ENGINE_MISSING or ENGINE_FAILED with what to do.
+ */
+export async function resolveEngine(wanted: EngineName | undefined, signal: AbortSignal): Promise<ContainerEngine> {
+  const first = wanted === 'podman' || (await isPodmanInDisguise(signal)) ? 'podman' : 'docker';
+  if (wanted !== undefined || first === 'podman') return await answering(first, signal);
+  try {
+    return await answering('docker', signal);
+  } catch (error) {
+    // Where Docker is installed and does not run, images are to be looked for there and nowhere else.
+    if (!(error instanceof HpcrunError) || error.code !== 'ENGINE_MISSING') throw error;
+    try {
+      return await answering('podman', signal);
+    } catch (second) {
+      if (second instanceof HpcrunError && second.code === 'ENGINE_MISSING') throw error;
+      throw second;
+    }
+  }
+}
+
+/** Whether the `docker` command is Podman's, as the package podman-docker makes it. */
+async function isPodmanInDisguise(signal: AbortSignal): Promise<boolean> {
+  const { stdout } = await execa('docker', ['--version'], {
+    reject: false,
+    stdin: 'ignore',
+    cancelSignal: signal,
+    timeout: 20_000,
+  });
+  throwIfInterrupted(signal);
+  return /^podman/i.test(stdout);
+}
+
+async function answering(name: EngineName, signal: AbortSignal): Promise<ContainerEngine> {
+  const engine = new CliEngine(name);
+  await engine.architecture({ signal });
+  return engine;
+}
