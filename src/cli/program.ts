@@ -158,6 +158,11 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
       .addOption(new Option('--partition <name>').hideHelp())
       .addOption(new Option('--account <name>').hideHelp())
       .addOption(new Option('--cluster <name>').hideHelp())
+      .addOption(new Option('--convert <way>').hideHelp())
+      .addOption(new Option('--no-cache').hideHelp())
+      .addOption(new Option('--no-input').hideHelp())
+      // What it does anyway.
+      .addOption(new Option('--wait').hideHelp())
       .option('-e, --env <name[=value]>', 'a variable; without a value, your own is taken (repeatable)', collect)
       .option('--env-file <file>', 'variables, a name=value a line (repeatable)', collect)
       .option('-v, --volume <source:target[:ro]>', 'bind a path of this machine (repeatable)', collect)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants, copyFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, constants, copyFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HpcrunError, isMissing, isSystemError, messageOf } from '../errors.js';
 import { convertImage, digest, type ConvertedImage, type ConvertOptions } from '../image/convert.js';
@@ -63,6 +63,8 @@ async function writeWhole<T>(outputPath: string, write: (temporary: string) => P
   try {
     await removeAbandoned(dirname(outputPath), prefix);
     const result = await write(temporary);
+    // As `apptainer build` leaves it: a SIF can be run like a program.
+    await chmod(temporary, 0o777 & ~process.umask());
     await rename(temporary, outputPath);
     return result;
   } catch (error) {

@@ -8,6 +8,7 @@ import type { EngineName, ImageInfo } from '../image/engine.js';
 import { formatBytes } from '../progress.js';
 import type { EngineFacts } from './engine-facts.js';
 import { homeDirectory } from './local-accounts.js';
+import { pathInside } from './local-mount-points.js';
 import type { ContainerLimits, Identity, LocalContainer } from './local-container.js';
 import { placeVariables, renderJobVariables } from './local-variables.js';
 import type { Plan } from './plan.js';
@@ -39,6 +40,8 @@ export interface ContainerParts {
   request: ContainerRequest;
   engine: { name: EngineName; architecture: string; facts: EngineFacts };
   info: ImageInfo;
+  /** VOLUME directories in which the image holds something; a job leaves them as they are. */
+  filledVolumes: string[];
   /** What the image is called on the command line. */
   image: string;
   identity: Identity;
@@ -50,7 +53,7 @@ export interface ContainerParts {
 
 /** The same job as a container of this machine. Pure. Throws COMMAND_MISSING. */
 export function describeContainer(parts: ContainerParts): LocalContainer {
-  const { runId, plan, request, engine, info, identity, binds, places, env } = parts;
+  const { runId, plan, request, engine, info, identity, places, env } = parts;
   const hasGpus = engine.facts.hasGpus && wantsGpus(plan.resources);
   const image = request.entrypoint === undefined ? info : { ...info, ...entrypoint(request.entrypoint) };
   const { shell, dockerOnly } = splitEnvironment(info);
@@ -78,7 +81,7 @@ export function describeContainer(parts: ContainerParts): LocalContainer {
     gpus: hasGpus,
     // As on a node, half of the memory; Docker's own 64 MB are too little for data loaders.
     sharedMemoryBytes: Math.floor(engine.facts.memoryBytes / 2),
-    mounts: chooseMounts({ mount: plan.mount, volumes: info.volumes, home: homeDirectory(identity), binds, places }),
+    mounts: chooseMounts(parts),
     variables: placeVariables(
       plan.variables,
       { HOME: homeDirectory(identity), ...known },
@@ -114,34 +117,41 @@ function chooseLimits({ cpus, memory }: Resources, { limits, ...machine }: Engin
 }
 
 /** Directories of a run's scratch and where they appear: what a job can write to and is gone when it ends. */
-export function scratchDirectories(volumes: string[], home: string): { name: string; target: string }[] {
+export function scratchDirectories({
+  plan,
+  info,
+  filledVolumes,
+  identity,
+}: Pick<ContainerParts, 'plan' | 'info' | 'filledVolumes' | 'identity'>): { name: string; target: string }[] {
+  const volumes = info.volumes.filter(
+    (path) => !filledVolumes.includes(path) && pathInside(plan.mount, path) === undefined,
+  );
   return [
     { name: 'tmp', target: '/tmp' },
     { name: 'var-tmp', target: '/var/tmp' },
     ...volumes.map((target, index) => ({ name: `volume-${index}`, target })),
-    { name: 'home', target: home },
+    { name: 'home', target: homeDirectory(identity) },
   ];
 }
 
 /** Of two mounts at one place the later is kept. */
-function chooseMounts(parts: {
-  mount: string;
-  volumes: string[];
-  home: string;
-  binds: Bind[];
-  places: LocalPlaces;
-}): Bind[] {
-  const { mount, volumes, home, binds, places } = parts;
+function chooseMounts(parts: ContainerParts): Bind[] {
+  const { plan, info, binds, places } = parts;
   const inScratch = (name: string, target: string, readonly: boolean): Bind => ({
     source: posix.join(places.scratch, name),
     target,
     readonly,
   });
   const mounts = [
-    ...scratchDirectories(volumes, home).map(({ name, target }) => inScratch(name, target, false)),
+    ...scratchDirectories(parts).map(({ name, target }) => inScratch(name, target, false)),
     inScratch('passwd', '/etc/passwd', true),
     inScratch('group', '/etc/group', true),
-    { source: places.work, target: mount, readonly: false },
+    { source: places.work, target: plan.mount, readonly: false },
+    // A job has the project where one of the image's VOLUMEs lies in it; the engine would put a volume of its own there.
+    ...info.volumes.flatMap((target) => {
+      const path = pathInside(plan.mount, target) ?? '';
+      return path === '' ? [] : [{ source: posix.join(places.work, path), target, readonly: false }];
+    }),
     ...binds,
   ];
   return [...new Map(mounts.map((bind) => [bind.target, bind])).values()];

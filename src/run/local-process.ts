@@ -22,19 +22,21 @@ export interface ProcessInputs {
 const killWaitMs = 30_000;
 
 const engineErrorStatus = 125;
+const questionTimeoutMs = 20_000;
 const keptBytes = 8192;
 
 /**
  * Runs a container to its end and returns its exit status. Signals are handed on to it; a second Ctrl-C, or 30 s, kill
- * it. It is gone when this returns. Throws ENGINE_FAILED where the engine could not start it; 126 and 127 are the job's.
+ * it. It is gone when this returns. Throws ENGINE_FAILED where the engine could not start it, and only then; 126 and 127
+ * are the job's.
  */
 export async function runContainer(container: LocalContainer, inputs: ProcessInputs): Promise<number> {
   const { engine, variables } = container;
   const { file } = variables;
   const quietly = execa({ reject: false, stdin: 'ignore', env: inputs.env, extendEnv: false });
   // By its label: its name may be that of a container that was here before.
+  const label = `label=${runLabel}=${container.runId}`;
   const control = async (...args: string[]) => {
-    const label = `label=${runLabel}=${container.runId}`;
     const { stdout } = await quietly(engine, ['ps', '--all', '--quiet', '--filter', label]);
     const ids = stdout.split('\n').filter((id) => id !== '');
     if (ids.length > 0) await quietly(engine, [...args, ...ids]);
@@ -52,6 +54,8 @@ export async function runContainer(container: LocalContainer, inputs: ProcessInp
     stdin: container.interactive ? 'inherit' : 'ignore',
     stdout: 'inherit',
     stderr: 'pipe',
+    // How long a job has between SIGTERM and its end is decided here.
+    forceKillAfterDelay: false,
   });
   let killer: NodeJS.Timeout | undefined;
   const release = inputs.takeSignals((signal) => {
@@ -67,7 +71,9 @@ export async function runContainer(container: LocalContainer, inputs: ProcessInp
     const said = await passOn(child.stderr, inputs.stderr, engine);
     const result = await child;
     const status = result.exitCode ?? 128 + constants.signals[result.signal ?? 'SIGTERM'];
-    if (status === engineErrorStatus && said.isEngines) throw startFailed(container, said.text);
+    if (status === engineErrorStatus && said.isEngines && !(await hasEnded(engine, label, inputs.env))) {
+      throw startFailed(container, said.text);
+    }
     if (said.isHeld) inputs.stderr.write(said.text);
     return status;
   } finally {
@@ -77,6 +83,24 @@ export async function runContainer(container: LocalContainer, inputs: ProcessInp
     await control('rm', '--force', '--volumes');
     if (file !== undefined) await rm(file.path, { force: true });
   }
+}
+
+/**
+ * Whether a container that is gone has ever run: only then has the engine seen it end. A job may exit with the engine's
+ * own status and words like the engine's. Where the engine keeps no events, it counts as having run.
+ */
+async function hasEnded(engine: EngineName, label: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  const ask = async (...args: string[]) =>
+    await execa(engine, args, { reject: false, stdin: 'ignore', env, extendEnv: false, timeout: questionTimeoutMs });
+  const events = (...args: string[]) => ask('events', '--format', '{{.ID}}', '--filter', label, ...args);
+  // Docker lists what it remembers up to a time of its own clock; without one, it would wait for more.
+  const listed =
+    engine === 'docker'
+      ? await ask('info', '--format', '{{.SystemTime}}').then(({ stdout }) =>
+          events('--filter', 'event=die', '--since', '0', '--until', stdout.trim()),
+        )
+      : await events('--filter', 'event=died', '--stream=false');
+  return listed.exitCode !== 0 || listed.stdout.trim() !== '';
 }
 
 /**

@@ -1,12 +1,13 @@
 import ignore from 'ignore';
 import { chmod, copyFile, lchown, lstat, mkdir, readdir, readlink, rm, rmdir, symlink, unlink } from 'node:fs/promises';
-import { constants } from 'node:fs';
+import { constants, type BigIntStats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { reading } from '../cluster/select-files.js';
 import type { Snapshot } from '../cluster/snapshot.js';
 import { isMissing, isSystemError } from '../errors.js';
 import { fromMount } from '../transfer/pull-files.js';
 import { isLinkInside } from '../transfer/safe-path.js';
+import { makeMountPoints, type MountPoint } from './local-mount-points.js';
 
 /** The numbers of a user and a group. */
 export interface Owner {
@@ -31,10 +32,14 @@ export interface KeptResults {
 const copiedAtOnce = 16;
 
 /**
- * Copies the snapshot's files, and nothing else, into a new directory, with the modes they get in a job. `owner` is given
- * where root makes the copy for somebody else. Throws CODE_UNSENDABLE.
+ * Copies the snapshot's files into a new directory, with the modes they get in a job, and makes what is missing at the
+ * mount points, which is no result. `owner` is given where root makes the copy for somebody else. Throws CODE_UNSENDABLE.
  */
-export async function makeWorkCopy(snapshot: Snapshot, directory: string, owner: Owner | undefined): Promise<WorkCopy> {
+export async function makeWorkCopy(
+  snapshot: Snapshot,
+  directory: string,
+  { mountPoints, owner }: { mountPoints: MountPoint[]; owner: Owner | undefined },
+): Promise<WorkCopy> {
   const changeTimes = new Map<string, bigint>();
   await mkdir(directory, { mode: 0o755 });
   const copy = async (file: Snapshot['files'][number]) => {
@@ -56,12 +61,23 @@ export async function makeWorkCopy(snapshot: Snapshot, directory: string, owner:
   for (let from = 0; from < snapshot.files.length; from += copiedAtOnce) {
     await Promise.all(snapshot.files.slice(from, from + copiedAtOnce).map(copy));
   }
+  await makeMountPoints(directory, mountPoints, owner);
   if (owner !== undefined) await giveTo(directory, owner);
-  for (const { path, type } of snapshot.files) {
-    if (type === 'directory') continue;
-    changeTimes.set(path, (await lstat(join(directory, path), { bigint: true })).ctimeNs);
+  for (const path of new Set([...snapshot.files, ...mountPoints].map((each) => each.path))) {
+    const stats = await lstatIfThere(join(directory, path));
+    if (stats?.isDirectory() === false) changeTimes.set(path, stats.ctimeNs);
   }
   return { directory, changeTimes };
+}
+
+/** Undefined at a mount point that only the engine can make. */
+async function lstatIfThere(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await lstat(path, { bigint: true });
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -102,7 +118,7 @@ export async function keepResults(
     return true;
   };
   await pruneDirectory(directory, '', visit);
-  if (kept.files === 0) await removeTree(directory);
+  if (kept.files === 0) await unlessForeign(removeTree(directory));
   else if (owner !== undefined) await giveTo(directory, owner);
   return kept;
 }
@@ -114,7 +130,7 @@ async function pruneDirectory(
   visit: (path: string, full: string) => Promise<void>,
 ): Promise<void> {
   // What the run has closed to itself is its owner's, and so can be opened.
-  await chmod(directory, 0o755);
+  await unlessForeign(chmod(directory, 0o755));
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = `${prefix}${entry.name}`;
     const full = join(directory, entry.name);
@@ -122,12 +138,21 @@ async function pruneDirectory(
       if (!entry.isDirectory()) await visit(path, full);
       else {
         await pruneDirectory(full, `${path}/`, visit);
-        await rmdir(full);
+        await unlessForeign(rmdir(full));
       }
     } catch (error) {
       // A name that is not UTF-8 cannot be addressed; it is left as it is, and the directories above it.
       if (!isMissing(error) && !isSystemError(error, 'ENOTEMPTY')) throw error;
     }
+  }
+}
+
+/** Through a link of the project to a mount point, an engine that runs as root makes directories as root's: they stay. */
+async function unlessForeign(change: Promise<void>): Promise<void> {
+  try {
+    await change;
+  } catch (error) {
+    if (!isSystemError(error, 'EACCES') && !isSystemError(error, 'EPERM')) throw error;
   }
 }
 
