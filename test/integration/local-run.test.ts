@@ -123,7 +123,7 @@ describe('hpcrun run', () => {
   it.each([
     ['its own', ['sh', '-c', 'exit 7'], 7],
     ["its own, also where it could be the engine's", ['sh', '-c', 'echo mine >&2; exit 125'], 125],
-    ["its own, also where it talks as the engine does", ['sh', '-c', 'echo "docker: mine" >&2; exit 125'], 125],
+    ['its own, also where it talks as the engine does', ['sh', '-c', 'echo "docker: mine" >&2; exit 125'], 125],
     ['126 for what is no program', ['/etc/hostname'], 126],
     ['127 for what is not there', ['no-such-program'], 127],
   ])('exits with %s', async (_, command, expected) => {
@@ -216,7 +216,8 @@ describe('hpcrun run', () => {
         '    raise SystemExit(9)\nsignal.signal(signal.SIGTERM, save)\nprint("started", flush=True)\ntime.sleep(300)\n',
     });
     const run = startHpcrun(['run', 'slow.py'], { cwd: project });
-    for await (const line of run) if (line === 'started') run.kill('SIGTERM');
+    // execa's own kill would be followed by SIGKILL.
+    for await (const line of run) if (line === 'started') process.kill(run.pid ?? 0, 'SIGTERM');
     expect((await run).exitCode).toBe(9);
     expect(await resultsOf(project)).toEqual(['checkpoint']);
     expect(await containersOf()).toBe('');

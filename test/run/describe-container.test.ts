@@ -57,6 +57,7 @@ function parts(change: {
     request: { ...request, ...change.request },
     engine: { name: 'docker', architecture: 'amd64', facts: { ...facts, ...change.facts } },
     info: emptyImage,
+    filledVolumes: [],
     image: 'img',
     identity: { uid: 1000, gid: 1000, name: 'mia' },
     binds: [],
@@ -108,6 +109,17 @@ describe('describeContainer', () => {
       { source: '/scratch/passwd', target: '/etc/passwd', readonly: true },
       { source: '/scratch/group', target: '/etc/group', readonly: true },
       { source: '/work', target: '/workspace', readonly: false },
+    ]);
+  });
+
+  it('leaves a VOLUME that holds something to the image, and one in the project to the project', () => {
+    const info = { ...emptyImage, volumes: ['/filled', '/workspace', '/workspace/a/b', '/workspacex'] };
+    const { mounts } = describeContainer(parts({ rest: { info, filledVolumes: ['/filled', '/workspace/a/b'] } }));
+    const shown = mounts.map(({ source, target }) => `${source} ${target}`);
+    expect(shown.filter((text) => /filled|workspace/.test(text))).toEqual([
+      '/scratch/volume-0 /workspacex',
+      '/work /workspace',
+      '/work/a/b /workspace/a/b',
     ]);
   });
 

@@ -2,11 +2,12 @@ import { chmod, lstat, mkdir, readFile, readlink, rename, rm, symlink, writeFile
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { takeSnapshot } from '../../src/cluster/snapshot.js';
+import type { MountPoint } from '../../src/run/local-mount-points.js';
 import { keepResults, makeWorkCopy, removeTree, type WorkCopy } from '../../src/run/work-copy.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 import { writeTree } from '../support/write-tree.js';
 
-async function makeCopy(): Promise<WorkCopy> {
+async function makeCopy(mountPoints: MountPoint[] = []): Promise<WorkCopy> {
   const root = await makeTemporaryDirectory();
   await writeTree(root, {
     'project/.hpcrunignore': 'ignored\n',
@@ -18,7 +19,8 @@ async function makeCopy(): Promise<WorkCopy> {
   });
   await symlink('data/a.csv', join(root, 'project', 'link'));
   await mkdir(join(root, 'project', 'empty'));
-  return await makeWorkCopy(await takeSnapshot(join(root, 'project')), join(root, 'work'), undefined);
+  const snapshot = await takeSnapshot(join(root, 'project'));
+  return await makeWorkCopy(snapshot, join(root, 'work'), { mountPoints, owner: undefined });
 }
 
 const keep = (copy: WorkCopy, exclude: string[] = []) =>
@@ -48,6 +50,13 @@ describe('keepResults', () => {
     await mkdir(join(copy.directory, 'new', 'deep'), { recursive: true });
     expect(await keep(copy)).toEqual({ files: 0, bytes: 0, refused: [] });
     expect(await isThere(copy.directory)).toBe(false);
+  });
+
+  it('takes no mount point for a result', async () => {
+    const paths = ['new.csv', 'deep/er/new.csv', 'data/a.csv', 'link'];
+    const copy = await makeCopy(paths.map((path) => ({ path, source: '/etc/passwd' })));
+    expect(await isThere(join(copy.directory, 'deep', 'er', 'new.csv'))).toBe(true);
+    expect(await keep(copy)).toMatchObject({ files: 0 });
   });
 
   it('keeps what is new, changed or renamed', async () => {
