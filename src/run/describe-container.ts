@@ -8,8 +8,8 @@ import type { EngineName, ImageInfo } from '../image/engine.js';
 import { formatBytes } from '../progress.js';
 import type { EngineFacts } from './engine-facts.js';
 import { homeDirectory } from './local-accounts.js';
-import { pathInside } from './local-mount-points.js';
 import type { ContainerLimits, Identity, LocalContainer } from './local-container.js';
+import { pathInside } from './local-mount-points.js';
 import { placeVariables, renderJobVariables } from './local-variables.js';
 import type { Plan } from './plan.js';
 
@@ -117,15 +117,11 @@ function chooseLimits({ cpus, memory }: Resources, { limits, ...machine }: Engin
 }
 
 /** Directories of a run's scratch and where they appear: what a job can write to and is gone when it ends. */
-export function scratchDirectories({
-  plan,
-  info,
-  filledVolumes,
-  identity,
-}: Pick<ContainerParts, 'plan' | 'info' | 'filledVolumes' | 'identity'>): { name: string; target: string }[] {
-  const volumes = info.volumes.filter(
-    (path) => !filledVolumes.includes(path) && pathInside(plan.mount, path) === undefined,
-  );
+export function scratchDirectories({ info, filledVolumes, identity }: ContainerParts): {
+  name: string;
+  target: string;
+}[] {
+  const volumes = info.volumes.filter((path) => !filledVolumes.includes(path));
   return [
     { name: 'tmp', target: '/tmp' },
     { name: 'var-tmp', target: '/var/tmp' },
@@ -136,7 +132,7 @@ export function scratchDirectories({
 
 /** Of two mounts at one place the later is kept. */
 function chooseMounts(parts: ContainerParts): Bind[] {
-  const { plan, info, binds, places } = parts;
+  const { plan, filledVolumes, binds, places } = parts;
   const inScratch = (name: string, target: string, readonly: boolean): Bind => ({
     source: posix.join(places.scratch, name),
     target,
@@ -147,8 +143,8 @@ function chooseMounts(parts: ContainerParts): Bind[] {
     inScratch('passwd', '/etc/passwd', true),
     inScratch('group', '/etc/group', true),
     { source: places.work, target: plan.mount, readonly: false },
-    // A job has the project where one of the image's VOLUMEs lies in it; the engine would put a volume of its own there.
-    ...info.volumes.flatMap((target) => {
+    // What the image holds in the project's place is hidden by it in a job; the engine would put a volume there.
+    ...filledVolumes.flatMap((target) => {
       const path = pathInside(plan.mount, target) ?? '';
       return path === '' ? [] : [{ source: posix.join(places.work, path), target, readonly: false }];
     }),

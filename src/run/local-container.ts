@@ -104,10 +104,13 @@ function renderLimits({ cpus, memoryBytes, swaps }: ContainerLimits): string[][]
   ];
 }
 
-/** One line of comma-separated values, in which quotes keep commas (RFC 4180). */
+/** A line of comma-separated values. */
 export function renderMount({ source, target, readonly }: Bind): string {
-  const field = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  return ['type=bind', field(`source=${source}`), field(`target=${target}`), ...(readonly ? ['readonly'] : [])].join(
-    ',',
-  );
+  const paths = [`source=${source}`, `target=${target}`].map(quoteMountField);
+  return ['type=bind', ...paths, ...(readonly ? ['readonly'] : [])].join(',');
+}
+
+/** Quotes keep commas (RFC 4180). */
+export function quoteMountField(text: string): string {
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,6 +1,6 @@
-import { chmod, lchown, lstat, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
-import { dirname, join, posix } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Snapshot } from '../cluster/snapshot.js';
 import { HpcrunError, isMissing, throwIfInterrupted } from '../errors.js';
 import { emptyImage, type EngineName } from '../image/engine.js';
@@ -8,17 +8,18 @@ import { formatBytes } from '../progress.js';
 import {
   describeContainer,
   describeDifferences,
-  scratchDirectories,
   type ContainerParts,
   type ContainerRequest,
   type LocalPlaces,
 } from './describe-container.js';
 import { probeEngine, type EngineFacts } from './engine-facts.js';
 import { withImageFiles, type ImageFiles } from './image-files.js';
-import { homeDirectory, renderGroup, renderPasswd, resolveIdentity } from './local-accounts.js';
+import { renderGroup, renderPasswd, resolveIdentity } from './local-accounts.js';
 import { resolveLocalBinds } from './local-binds.js';
 import { renderRunArguments, renderRunCommand, type LocalContainer } from './local-container.js';
+import { findMountPoints, pathInside } from './local-mount-points.js';
 import { runContainer, type ProcessInputs } from './local-process.js';
+import { makeScratch, removeAbandoned } from './local-scratch.js';
 import { describeImage, type ImageSource, type Plan } from './plan.js';
 import { obtainImage, type ImageSession } from './obtain-image.js';
 import { holdsDirectory, snapshotProject } from './project-snapshot.js';
@@ -26,8 +27,6 @@ import { defaultResultsDirectory } from './pull-results.js';
 import { prepareResultsParent } from './results-directory.js';
 import { makeRunId } from './run-id.js';
 import { keepResults, makeWorkCopy, removeTree, type Owner } from './work-copy.js';
-
-const abandonedAfterMs = 14 * 24 * 60 * 60 * 1000;
 
 /** What a run on this machine needs of the outside. */
 export interface LocalInputs extends ImageSession, ProcessInputs {
@@ -59,26 +58,29 @@ export async function runLocally(inputs: LocalInputs, plan: Plan, request: Conta
   const identity = resolveIdentity(inputs.caller, inputs.env, engine.name === 'docker' && facts.isRootless);
   const runId = makeRunId(new Date());
   const places = choosePlaces(inputs, plan, runId);
-  const parts: ContainerParts = {
-    ...{ runId, plan, request, info, identity, binds, places },
-    engine: { name: engine.name, architecture, facts },
-    image: info.id,
-    env: inputs.env,
-  };
-  const container = describeContainer(parts);
-  for (const text of describeDifferences(parts)) inputs.progress.warn(text);
   // Only root can make files that belong to somebody else.
-  const isRoot = inputs.caller.uid === 0 && identity.uid !== 0;
+  const owner = inputs.caller.uid === 0 && identity.uid !== 0 ? identity : undefined;
   await removeAbandoned(dirname(places.scratch));
   try {
-    await makeScratch(places, parts, isRoot ? identity : undefined);
+    await mkdir(places.scratch, { mode: 0o700 });
     const look = { scratch: places.scratch, signal: inputs.signal };
-    await withImageFiles(engine.name, info.id, look, async (files) => {
+    const { parts, container } = await withImageFiles(engine.name, info, look, async (files) => {
+      const parts: ContainerParts = {
+        ...{ runId, plan, request, info, identity, binds, places },
+        engine: { name: engine.name, architecture, facts },
+        filledVolumes: await findFilled(info.volumes, files),
+        image: info.id,
+        env: inputs.env,
+      };
+      const container = describeContainer(parts);
       await requireWorkingDirectory(container, plan.mount, snapshot, files);
       await writeFile(join(places.scratch, 'passwd'), renderPasswd(await files.read('/etc/passwd'), identity));
       await writeFile(join(places.scratch, 'group'), renderGroup(await files.read('/etc/group'), identity));
+      return { parts, container };
     });
-    return await runInCopy(inputs, parts, container, { snapshot, owner: isRoot ? identity : undefined });
+    for (const text of describeDifferences(parts)) inputs.progress.warn(text);
+    await makeScratch(parts, container, owner);
+    return await runInCopy(inputs, parts, container, { snapshot, owner });
   } finally {
     await removeTree(places.scratch);
   }
@@ -101,6 +103,7 @@ export async function dryRunLocally(
       ...emptyImage,
       ...(plan.command.kind === 'image' ? { command: ["<the image's ENTRYPOINT and CMD>"] } : {}),
     },
+    filledVolumes: [],
     image: describeImage(plan.image),
     identity: resolveIdentity(inputs.caller, inputs.env, false),
     binds: resolveLocalBinds(plan.binds, inputs.env),
@@ -142,28 +145,10 @@ function choosePlaces({ cacheDirectory }: LocalInputs, { project }: Plan, runId:
   };
 }
 
-/** Removes what runs that were killed weeks ago have left behind. */
-async function removeAbandoned(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  for (const name of await readdir(directory)) {
-    const { mtimeMs } = await lstat(join(directory, name));
-    if (Date.now() - mtimeMs > abandonedAfterMs) await removeTree(join(directory, name));
-  }
-}
-
-async function makeScratch(
-  { scratch }: LocalPlaces,
-  { info, identity }: ContainerParts,
-  owner: Owner | undefined,
-): Promise<void> {
-  await mkdir(scratch, { mode: 0o700 });
-  const home = homeDirectory(identity);
-  for (const { name, target } of scratchDirectories(info.volumes, home)) {
-    const directory = join(scratch, name);
-    await mkdir(directory);
-    await chmod(directory, target === home ? 0o700 : 0o1777);
-    if (owner !== undefined) await lchown(directory, owner.uid, owner.gid);
-  }
+async function findFilled(volumes: string[], files: ImageFiles): Promise<string[]> {
+  const filled: string[] = [];
+  for (const path of volumes) if (!(await files.isEmpty(path))) filled.push(path);
+  return filled;
 }
 
 /** Docker would make a working directory that is not there; with Apptainer the job fails. Throws USAGE. */
@@ -173,10 +158,7 @@ async function requireWorkingDirectory(
   snapshot: Snapshot,
   files: ImageFiles,
 ): Promise<void> {
-  const below = (parent: string) => {
-    const rest = posix.relative(parent, workingDirectory);
-    return rest === '..' || rest.startsWith('../') ? undefined : rest;
-  };
+  const below = (parent: string) => pathInside(parent, workingDirectory);
   const [nearest] = mounts
     .filter(({ target }) => below(target) !== undefined)
     .sort((a, b) => b.target.length - a.target.length);
@@ -209,27 +191,36 @@ async function runInCopy(
   { snapshot, owner }: { snapshot: Snapshot; owner: Owner | undefined },
 ): Promise<LocalRun> {
   const { progress } = inputs;
-  await prepareResultsParent(places.work);
+  const keeper = owner === undefined ? undefined : await stat(plan.project.directory);
+  await prepareResultsParent(places.work, keeper);
+  let hasBegun = false;
   let exitStatus: number | undefined;
   try {
-    const copy = await makeWorkCopy(snapshot, places.work, owner);
+    const mountPoints = findMountPoints(container.mounts, plan.mount);
+    const copy = await makeWorkCopy(snapshot, places.work, { mountPoints, owner });
     throwIfInterrupted(inputs.signal);
+    hasBegun = true;
     exitStatus = await runContainer(container, inputs);
-    const kept = await keepResults(copy, {
-      exclude: plan.project.config.results.exclude,
-      mount: plan.mount,
-      owner: owner === undefined ? undefined : await stat(plan.project.directory),
-    });
+    const { exclude } = plan.project.config.results;
+    const kept = await keepResults(copy, { exclude, mount: plan.mount, owner: keeper });
     for (const path of kept.refused) progress.warn(`${path} was not kept: it is a link out of the directory`);
     const { files, bytes } = kept;
     return {
       ...{ runId, name: plan.name, exitStatus },
       results: files === 0 ? undefined : { directory: places.work, files, bytes },
     };
-  } finally {
-    // A run that has not begun leaves nothing.
-    if (exitStatus === undefined) await removeTree(places.work);
+  } catch (error) {
+    const isRefused = error instanceof HpcrunError && error.code === 'ENGINE_FAILED';
+    // A run that has not begun leaves nothing; what a job may have written is never removed.
+    if (hasBegun && !isRefused) progress.warn(describeLeftCopy(places.work, exitStatus));
+    else await removeTree(places.work);
+    throw error;
   }
+}
+
+function describeLeftCopy(directory: string, exitStatus: number | undefined): string {
+  const ended = exitStatus === undefined ? 'The job had begun' : `The job ended with exit status ${exitStatus}`;
+  return `${ended}; what it wrote is in ${directory}, a copy of the whole project.`;
 }
 
 /** In a sentence, for people. */

@@ -3,11 +3,14 @@ import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
+import { emptyImage } from '../../src/image/engine.js';
+import { withImageFiles } from '../../src/run/image-files.js';
+import { failureOf } from '../support/failure.js';
 import { binPath, errorOf, hpcrun, makeProject, pythonDockerfile, startHpcrun } from './lab.js';
 
-const dockerfile = `${pythonDockerfile}RUN useradd --create-home aiguru && mkdir -p /cache /opt/app /filled/deep /workspace/kept && echo image >/filled/deep/file
+const dockerfile = `${pythonDockerfile}RUN useradd --create-home aiguru && mkdir -p /cache /opt/app /filled/deep /workspace/full && touch /workspace/full/hidden && echo image >/filled/deep/file
 ENV FROM_IMAGE=x my.var=1
-VOLUME /cache /filled /workspace/kept
+VOLUME /cache /filled /workspace/full
 USER aiguru
 WORKDIR /opt/app
 `;
@@ -140,12 +143,12 @@ describe('hpcrun run', () => {
     expect(await resultsOf(project)).toEqual(['model']);
   });
 
-  it('leaves a VOLUME that holds something as it is, and the project where a VOLUME lies in it', async () => {
-    const project = await makeLocalProject({ 'kept/mine': 'of the project' });
-    const script = 'cat /filled/deep/file kept/mine; ls -A /cache; echo 1 >kept/result';
+  it('leaves a VOLUME that holds something as it is, and the project where one lies in it', async () => {
+    const project = await makeLocalProject({ 'full/mine': 'of the project' });
+    const script = 'cat /filled/deep/file full/mine; ls -A /cache; echo 1 >full/result';
     const run = await hpcrun(['run', '--', 'sh', '-c', script], { cwd: project });
     expect(run.stdout).toBe('image\nof the project');
-    expect(await resultsOf(project)).toEqual(['kept/result']);
+    expect(await resultsOf(project)).toEqual(['full/result']);
   });
 
   it('binds below the project for an ordinary user, and takes no place of a bind for a result', async () => {
@@ -272,6 +275,62 @@ describe('what hpcrun run refuses', () => {
     } finally {
       await execa('docker', ['rm', '--force', name]);
     }
+  });
+});
+
+describe('withImageFiles', () => {
+  const exported = async (format: string) => {
+    const filters = ['--filter', 'label=hpcrun.export', '--filter', 'label=hpcrun-test=files'];
+    return (await execa('docker', ['ps', '--all', ...filters, '--format', format])).stdout;
+  };
+  const lend = async (look: Parameters<typeof withImageFiles>[3]) => {
+    const scratch = await mkdtemp(join(tmpdir(), 'hpcrun-project-'));
+    const dockerfile =
+      'FROM debian:trixie-slim\nRUN mkdir -p /filled/Grüße /empty && echo a >/filled/file && ln -s /filled /link\n' +
+      'LABEL hpcrun-test=files\nVOLUME /filled /empty /link /missing\n';
+    const { stdout: id } = await execa('docker', ['build', '--quiet', '-'], { input: dockerfile });
+    const image = { ...emptyImage, id, volumes: ['/empty', '/filled', '/link', '/missing'] };
+    const signal = new AbortController().signal;
+    try {
+      return await withImageFiles('docker', image, { scratch, signal }, look);
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+      await execa('docker', ['image', 'rm', '--force', id]);
+    }
+  };
+
+  it('sees what an image holds, also where it has a VOLUME', async () => {
+    await lend(async (files) => {
+      expect(await files.read('/filled/file')).toBe('a\n');
+      expect(await files.read('/missing')).toBe('');
+      expect(await files.read('/etc/passwd/below')).toBe('');
+      const places = ['/filled', '/filled/Grüße', '/link', '/empty', '/missing', '/etc/passwd'];
+      const answers: [boolean, boolean][] = [];
+      for (const path of places) answers.push([await files.hasDirectory(path), await files.isEmpty(path)]);
+      expect(answers).toEqual([
+        ...[
+          [true, false],
+          [true, true],
+          [true, false],
+          [true, true],
+          [false, true],
+          [false, false],
+        ],
+      ]);
+    });
+    expect(await exported('{{.ID}}')).toBe('');
+  });
+
+  it('says so where the engine fails, and marks its container as one that may be removed', async () => {
+    const failure = await failureOf(() =>
+      lend(async (files) => {
+        const [id = '', made = ''] = (await exported('{{.ID}} {{.Label "hpcrun.export"}}')).split(' ');
+        expect(made).toMatch(new RegExp(`^\\d+:${process.pid}:`));
+        await execa('docker', ['rm', '--force', id]);
+        await files.read('/etc/passwd');
+      }),
+    );
+    expect(failure.code).toBe('ENGINE_FAILED');
   });
 });
 

@@ -113,11 +113,11 @@ describe('describeContainer', () => {
   });
 
   it('leaves a VOLUME that holds something to the image, and one in the project to the project', () => {
-    const info = { ...emptyImage, volumes: ['/filled', '/workspace', '/workspace/a/b', '/workspacex'] };
+    const info = { ...emptyImage, volumes: ['/filled', '/workspace/a/b', '/workspace/empty'] };
     const { mounts } = describeContainer(parts({ rest: { info, filledVolumes: ['/filled', '/workspace/a/b'] } }));
     const shown = mounts.map(({ source, target }) => `${source} ${target}`);
     expect(shown.filter((text) => /filled|workspace/.test(text))).toEqual([
-      '/scratch/volume-0 /workspacex',
+      '/scratch/volume-0 /workspace/empty',
       '/work /workspace',
       '/work/a/b /workspace/a/b',
     ]);
