@@ -75,7 +75,9 @@ export async function prepareImage(session: Session, plan: Plan, facts: ClusterF
   const node = describeNode(facts, containers);
   const findings = reportParity({ info, survey: image.survey, permissions: plan.permissions, node });
   reportDifferences(session, findings, (plan.resources.gpus?.count ?? 0) > 0);
-  const volumes = info.volumes.filter((path) => !image.survey.filledVolumes.includes(path));
+  // A VOLUME within the project is the project's: what the job writes there is a result.
+  const isOfProject = (path: string) => `${path}/`.startsWith(`${plan.mount}/`);
+  const volumes = info.volumes.filter((path) => !image.survey.filledVolumes.includes(path) && !isOfProject(path));
   return { ...made, parts: image.parts, isNative: true, volumes, converted: how !== 'cached' };
 }
 
