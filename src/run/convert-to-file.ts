@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, constants, copyFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, constants, copyFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HpcrunError, isMissing, isSystemError, messageOf } from '../errors.js';
 import { convertImage, digest, type ConvertedImage, type ConvertOptions } from '../image/convert.js';
@@ -62,9 +62,11 @@ async function writeWhole<T>(outputPath: string, write: (temporary: string) => P
   const temporary = join(dirname(outputPath), `${prefix}${randomBytes(4).toString('hex')}.part`);
   try {
     await removeAbandoned(dirname(outputPath), prefix);
+    // As `apptainer build` leaves it: a SIF can be run like a program, by whom the umask allows.
+    await writeFile(temporary, '', { mode: 0o777, flag: 'wx' });
+    const { mode } = await stat(temporary);
     const result = await write(temporary);
-    // As `apptainer build` leaves it: a SIF can be run like a program.
-    await chmod(temporary, 0o777 & ~process.umask());
+    await chmod(temporary, mode & 0o777);
     await rename(temporary, outputPath);
     return result;
   } catch (error) {
