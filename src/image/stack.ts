@@ -46,16 +46,12 @@ export async function convertStacked({
   const below = closest.parts.length <= maximumOverlays ? closest : await cache.bottom(closest);
   if (!below) return refused(`${maximumOverlays} overlays lie on its base already`);
 
-  const [baseListing, listing] = await Promise.all([
-    listOnce(engine, below, cache, signal),
-    listImage(engine, info, signal),
-  ]);
-  if (!listing)
-    return refused('its files cannot be listed in a container: that takes a shell and GNU find, and no VOLUME');
-  if (!baseListing) return refused('the image it resembles is gone, or cannot be listed');
   const directories = conversionDirectories(info);
-  const [base, target] = [parseListing(baseListing, below.directories), parseListing(listing, directories)];
-  if (!base || !target) return refused('its listing could not be read');
+  const [base, listing] = await Promise.all([treeOf(engine, below, cache, signal), listImage(engine, info, signal)]);
+  const target = listing && parseListing(listing, directories);
+  if (!target)
+    return refused('its files cannot be listed in a container: that takes a shell and GNU find, and no VOLUME');
+  if (!base) return refused('the image it resembles is gone, or cannot be listed');
 
   const difference = compareTrees(base, target);
   const overlayBytes = below.overlayBytes + difference.changedBytes;
@@ -121,19 +117,20 @@ function refused(why: string | undefined): StackResult {
   return { kind: 'refused', why };
 }
 
-/** An image's listing from the cache; otherwise, if the engine still has the image, from there. */
-async function listOnce(
+/** The files of an image, from its listing in the cache; otherwise, if the engine still has the image, from there. */
+async function treeOf(
   engine: ContainerEngine,
-  { imageId }: CachedImage,
+  { imageId, directories }: CachedImage,
   cache: SifCache,
   signal: AbortSignal,
-): Promise<Buffer | undefined> {
+): Promise<Tree | undefined> {
   const saved = await cache.loadListing(imageId);
-  if (saved) return saved;
+  const known = saved && parseListing(saved, directories);
+  if (known) return known;
   const info = await engine.inspect(imageId, { signal });
   const listing = info && (await listImage(engine, info, signal));
   if (listing) await cache.saveListing(imageId, listing);
-  return listing;
+  return listing && parseListing(listing, directories);
 }
 
 function contentBytes({ entries }: Tree): number {
