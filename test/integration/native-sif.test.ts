@@ -240,7 +240,8 @@ describe('an image that has changed', () => {
     expect(await convert(changed, output)).toMatchObject({ how: 'stacked' });
     const { objects } = await readSif(output);
     expect(objects.map(({ type }) => type).slice(0, 2)).toEqual(['system', 'overlay']);
-    expect(objects[1]?.sizeBytes).toBeLessThan(200_000);
+    // The base may be a stack itself, on what other tests have converted.
+    expect(objects.findLast(({ type }) => type === 'overlay')?.sizeBytes).toBeLessThan(200_000);
 
     const args = ['run', '--rm', '--network', 'none', changed, 'sh', '-c', listing];
     const inDocker = (await execa('docker', args)).stdout;
