@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { z } from 'zod';
 import { isMissing } from './errors.js';
@@ -23,6 +23,16 @@ export async function readJsonFile<T>(path: string, schema: z.ZodType<T>): Promi
     return schema.safeParse(JSON.parse(await readFile(path, 'utf8'))).data;
   } catch (error) {
     if (isMissing(error) || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** When a file was last written, in milliseconds since 1970; now, for one that another process has just finished or removed. */
+export async function mtimeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (isMissing(error)) return Date.now();
     throw error;
   }
 }

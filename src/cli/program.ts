@@ -287,7 +287,8 @@ function defineImages(program: Command, setStatus: (status: number) => void): vo
         const { convertCommand } = await import('./convert.js');
         setStatus(await convertCommand(image, output, options));
       }),
-    ['hpcrun convert debian:12 debian.sif', 'for `apptainer exec debian.sif …` anywhere'],
+    ['hpcrun convert debian:12 debian.sif', 'then: apptainer exec debian.sif …'],
+    ['hpcrun convert --no-overlays my-image my.sif', 'one that runs where overlays cannot be mounted, too'],
     ['hpcrun convert --report my-image', 'only what will be different on a cluster'],
   );
   withExamples(

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { z } from 'zod';
 import { isMissing } from '../errors.js';
-import { writeAtomically } from '../local-file.js';
+import { mtimeOf, writeAtomically } from '../local-file.js';
 import { recipeVersion, type ConvertedImage } from './convert.js';
 import type { ImageInfo } from './engine.js';
 import { rootfsSurveySchema } from './rootfs-survey.js';
@@ -283,14 +283,4 @@ function sharedLayers(a: string[], b: string[]): number {
 export function partBytes(images: CachedImage[]): number {
   const sizes = new Map(images.flatMap(({ parts }) => parts.map(({ path, sizeBytes }) => [path, sizeBytes])));
   return [...sizes.values()].reduce((sum, size) => sum + size, 0);
-}
-
-/** Now, for a file that another process has just finished or removed. */
-async function mtimeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).mtimeMs;
-  } catch (error) {
-    if (isMissing(error)) return Date.now();
-    throw error;
-  }
 }

@@ -6,6 +6,7 @@ import { convertImage, digest, type ConvertedImage, type ConvertOptions } from '
 import type { ContainerEngine, ImageInfo } from '../image/engine.js';
 import type { CachedImage } from '../image/sif-cache.js';
 import { assembleSif } from '../image/sif-file.js';
+import { mtimeOf } from '../local-file.js';
 
 const abandonedAfterMs = 10 * 60 * 1000;
 
@@ -81,7 +82,7 @@ async function removeAbandoned(directory: string, prefix: string): Promise<void>
     if (!name.startsWith(prefix) || !/^[0-9a-f]{8}\.part$/.test(name.slice(prefix.length))) continue;
     const path = join(directory, name);
     // One that is being written changes all the time.
-    if (Date.now() - (await stat(path)).mtimeMs > abandonedAfterMs) await rm(path, { force: true });
+    if (Date.now() - (await mtimeOf(path)) > abandonedAfterMs) await rm(path, { force: true });
   }
 }
 

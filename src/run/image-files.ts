@@ -92,6 +92,7 @@ async function firstEntries(engine: EngineName, args: string[], signal: AbortSig
     }
     return false;
   })();
+  // The streamx stream of tar-stream is not one of Node's own.
   // A tar that is cut off is the client's failure, of which it says more on standard error.
   await pipeline(child.stdout, extract as unknown as NodeJS.WritableStream).catch(() => undefined);
   const isEnough = await reading.catch(() => false);

@@ -1,12 +1,13 @@
 import { execa } from 'execa';
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { isMissing, throwIfInterrupted } from '../../errors.js';
+import { throwIfInterrupted } from '../../errors.js';
 import { digest } from '../../image/convert.js';
 import type { ContainerEngine } from '../../image/engine.js';
+import { mtimeOf } from '../../local-file.js';
 import { formatBytes } from '../../progress.js';
 import { squashArguments } from './build-functions.js';
 import { conversionFailed } from './explain-failure.js';
@@ -142,14 +143,4 @@ async function build(
 async function removeTree(directory: string): Promise<void> {
   await execa('chmod', ['-R', 'u+rwX', directory], { reject: false });
   await rm(directory, { recursive: true, force: true });
-}
-
-/** Now, for what another process has just removed. */
-async function mtimeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).mtimeMs;
-  } catch (error) {
-    if (isMissing(error)) return Date.now();
-    throw error;
-  }
 }
