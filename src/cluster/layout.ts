@@ -1,9 +1,26 @@
 /** Every path hpcrun uses on a cluster, made from the absolute root. */
 export class RemoteLayout {
-  constructor(readonly root: string) {}
+  /**
+   * @param root the user's own directory, absolute
+   * @param store where images are kept; a directory that a group shares, or the root
+   */
+  constructor(
+    readonly root: string,
+    readonly store: string = root,
+  ) {}
 
   get images(): string {
-    return `${this.root}/images`;
+    return `${this.store}/images`;
+  }
+
+  /** Who last used which image of the store, and for which jobs: one file `<sha256>.<user>` each. */
+  get uses(): string {
+    return `${this.store}/uses`;
+  }
+
+  /** Files of projects by their content, linked into the snapshots that hold them. */
+  get objects(): string {
+    return `${this.root}/objects`;
   }
 
   get code(): string {
@@ -27,6 +44,16 @@ export class RemoteLayout {
   /** An immutable squashfs to be mounted over an image, by the sha256 of its bytes. */
   overlay(sha256: string): string {
     return `${this.images}/${sha256}.sqfs`;
+  }
+
+  /** The chunks an image consists of, so that the next one can be sent as a difference. */
+  chunkIndex(sha256: string): string {
+    return `${this.images}/${sha256}.chunks`;
+  }
+
+  /** What of an image has arrived so far. */
+  incoming(sha256: string): string {
+    return `${this.images}/.incoming-${sha256}`;
   }
 
   /** An immutable snapshot of a project tree. */

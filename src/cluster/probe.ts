@@ -13,6 +13,8 @@ const validForMs = 24 * 60 * 60 * 1000;
 const factsSchema = z.object({
   /** Absolute, with variables expanded. */
   root: z.string(),
+  /** Absolute: where images are kept; the root where no store is configured. */
+  store: z.string(),
   home: z.string(),
   /** Go's name, such as `amd64`. */
   architecture: z.string(),
@@ -46,10 +48,10 @@ export async function learnCluster(
   connect: () => Promise<Connection>,
   signal: AbortSignal,
 ): Promise<ClusterFacts> {
-  const names = variableNames([cluster.root, ...paths]);
-  const { host, port, user, root } = cluster;
+  const { host, port, user, root, store } = cluster;
+  const names = variableNames([cluster.root, ...(store ? [store.path] : []), ...paths]);
   const question = createHash('sha256')
-    .update(JSON.stringify([host, port, user, root]))
+    .update(JSON.stringify([host, port, user, root, store?.path]))
     .digest('hex');
   const file = join(cluster.stateDirectory, 'facts.json');
   const cached = await readJsonFile(file, cacheSchema);
@@ -75,17 +77,19 @@ async function probe(
   const [home = '', machine = '', ...values] = fields;
   const variables = Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
   const architecture = goArchitectures[machine] ?? machine;
-  const facts = { home, architecture, variables, root: '' };
-  const root = expandRemotePath(cluster.root, facts, cluster.name);
-  // Every path below it goes into #SBATCH lines and `apptainer exec --bind`, which cannot escape these.
-  if (!/[\s,:"'\\#]/.test(root)) return { ...facts, root };
-  throw new HpcrunError(
-    'CONFIG_INVALID',
-    `the root "${printable(root)}" of ${cluster.name} holds a blank, a quote or one of , : # \\`,
-    {
-      hint: `Set another "root:" for ${cluster.name} in its configuration.`,
-    },
-  );
+  const facts = { home, architecture, variables };
+  const place = (key: 'root' | 'store', configured: string) => {
+    const path = expandRemotePath(configured, facts, cluster.name);
+    // Every path below it goes into #SBATCH lines and `apptainer exec --bind`, which cannot escape these.
+    if (!/[\s,:"'\\#]/.test(path)) return path;
+    throw new HpcrunError(
+      'CONFIG_INVALID',
+      `the ${key} "${printable(path)}" of ${cluster.name} holds a blank, a quote or one of , : # \\`,
+      { hint: `Set another "${key}:" for ${cluster.name} in its configuration.` },
+    );
+  };
+  const root = place('root', cluster.root);
+  return { ...facts, root, store: cluster.store ? place('store', cluster.store.path) : root };
 }
 
 /** A variable that a non-interactive shell does not have is asked of the login shell, where sites set $WORK
@@ -112,7 +116,11 @@ export function variableNames(paths: string[]): string[] {
 }
 
 /** Expands a leading `~` and `$NAME` in a path of the cluster. Throws VARIABLE_MISSING; the result is absolute. */
-export function expandRemotePath(path: string, facts: Omit<ClusterFacts, 'root'>, clusterName: string): string {
+export function expandRemotePath(
+  path: string,
+  facts: Omit<ClusterFacts, 'root' | 'store'>,
+  clusterName: string,
+): string {
   const withHome = path.replace(/^~(?=\/|$)/, () => facts.home);
   const expanded = withHome.replace(variablePattern, (_, braced?: string, plain?: string) => {
     const name = braced ?? plain ?? '';

@@ -66,15 +66,25 @@ const registrySchema = z.strictObject({
 
 export type Registry = z.output<typeof registrySchema>;
 
+const remotePath = z
+  .string()
+  .regex(/^[/~$][^\0\n]*$/, 'must be an absolute path on the cluster; it may begin with ~ or a variable');
+
 export const clusterSchema = z.strictObject({
   host: z.string().min(1).optional(),
   port: z.int().min(1).max(65_535).optional(),
   user: z.string().min(1).optional(),
   identityFile: z.string().min(1).optional(),
   knownHostsFile: z.string().min(1).optional(),
-  root: z
-    .string()
-    .regex(/^[/~$][^\0\n]*$/, 'must be an absolute path on the cluster; it may begin with ~ or a variable')
+  root: remotePath.optional(),
+  store: z
+    .strictObject({
+      path: remotePath,
+      group: z
+        .string()
+        .regex(/^[A-Za-z_][\w.@\\-]*$/, 'is not the name of a group')
+        .optional(),
+    })
     .optional(),
   compression: z.enum(['gzip', 'zstd']).optional(),
   overlays: z.boolean().optional(),

@@ -50,6 +50,7 @@ export async function renderRunRecord(
     resources: plan.resources,
     resultsExclude: plan.project.config.results.exclude,
     root: facts.root,
+    ...(facts.store === facts.root ? {} : { store: facts.store }),
     jobId: null,
   };
 }
@@ -62,7 +63,7 @@ function renderImageRecord(plan: Plan, { info, parts, isNative, volumes }: Prepa
 
 /** What the job script says, from the record alone. */
 export function renderScriptInput({ cluster }: Session, record: RunRecord, probesContainers = false): JobScript {
-  const layout = new RemoteLayout(record.root);
+  const layout = new RemoteLayout(record.root, record.store);
   const run = layout.run(record.runId);
   const [image, ...overlays] = imageParts(layout, record);
   return {

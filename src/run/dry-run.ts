@@ -19,7 +19,8 @@ export interface DryRun {
 /** The plan in words and the batch script, with the parts that only building or asking the cluster would tell in <angle brackets>. */
 export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
   const snapshot = await takeSnapshot(plan.project.directory);
-  const facts: ClusterFacts = { root: session.cluster.root, home: '~', architecture: 'amd64', variables: {} };
+  const { root, store } = session.cluster;
+  const facts: ClusterFacts = { root, store: store?.path ?? root, home: '~', architecture: 'amd64', variables: {} };
   const info: ImageInfo = {
     ...emptyImage,
     ...(plan.command.kind === 'image' ? { command: ["<the image's ENTRYPOINT and CMD>"] } : {}),

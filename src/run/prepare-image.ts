@@ -51,7 +51,12 @@ export async function prepareImage(session: Session, plan: Plan, facts: ClusterF
   const { info, built } = await obtainImage(session, plan, source, facts);
   requireArchitecture(info, facts, session.cluster.name);
   const { cluster, signal } = session;
-  const containers = await learnContainers(cluster, new RemoteLayout(facts.root), await session.connect(), signal);
+  const containers = await learnContainers(
+    cluster,
+    new RemoteLayout(facts.root, facts.store),
+    await session.connect(),
+    signal,
+  );
   const recipe: Recipe = {
     // Every Apptainer reads gzip; zstd has to be known to work there.
     compression: cluster.compression ?? (containers?.zstd === true ? 'zstd' : 'gzip'),

@@ -50,6 +50,8 @@ const recordSchema = z.object({
   resultsExclude: z.array(z.string()),
   /** The hpcrun root on the cluster, absolute. */
   root: z.string(),
+  /** Where its image is, absolute, if not below the root. */
+  store: z.string().optional(),
   /** Known once sbatch has answered. */
   jobId: z.string().nullable(),
 });

@@ -70,7 +70,8 @@ export class Session {
   }
 
   async layout(): Promise<RemoteLayout> {
-    return new RemoteLayout((await this.facts()).root);
+    const { root, store } = await this.facts();
+    return new RemoteLayout(root, store);
   }
 
   async close(): Promise<void> {

@@ -58,7 +58,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     await session.records.save(record);
     let isKept = false;
     try {
-      const layout = new RemoteLayout(facts.root);
+      const layout = new RemoteLayout(facts.root, facts.store);
       const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
       isKept = result.kind === 'submitted';
       return result;
@@ -113,7 +113,11 @@ async function withUploads(
     for (const [index, part] of image.parts.entries()) {
       if (!result.image.includes(part.sha256)) continue;
       if (part.path === undefined) await image.forget?.();
-      await uploadPart(session, connection, { part, isOverlay: index > 0, root: record.root });
+      await uploadPart(session, connection, {
+        part,
+        isOverlay: index > 0,
+        layout: new RemoteLayout(record.root, record.store),
+      });
       uploaded = true;
     }
   }
@@ -129,7 +133,7 @@ async function withUploads(
 async function uploadPart(
   session: Session,
   connection: Connection,
-  { part, isOverlay, root }: { part: ImagePart; isOverlay: boolean; root: string },
+  { part, isOverlay, layout }: { part: ImagePart; isOverlay: boolean; layout: RemoteLayout },
 ): Promise<void> {
   const { path: localPath, sha256, sizeBytes } = part;
   if (localPath === undefined) {
@@ -141,7 +145,6 @@ async function uploadPart(
       },
     );
   }
-  const layout = new RemoteLayout(root);
   const remotePath = isOverlay ? layout.overlay(sha256) : layout.image(sha256);
   const what = isOverlay ? 'the changes to the image' : 'the image';
   const startedAt = Date.now();

@@ -20,6 +20,10 @@ try_disk() {
   case $try_disk_error in *'No space left'*|*'quota exceeded'*|*'Disk quota'*) exit ${diskFullStatus};; esac
   exit 1
 }
+# Of standard input. OpenSSL uses the CPU's instructions for it; the sha256sum of older systems does not.
+sha256_of() {
+  if command -v openssl >/dev/null; then openssl dgst -sha256 -r; else sha256sum; fi | cut -c 1-64
+}
 # Where SLURM's commands come with the login shell's start-up files, its PATH is asked for.
 find_slurm() {
   command -v sbatch >/dev/null && return 0
