@@ -11,7 +11,7 @@ import {
   skipBytes,
   type SendOptions,
 } from '../transfer/blocks.js';
-import { newBytesOf, type Segment } from '../transfer/delta.js';
+import { isWholePlan, newBytesOf, type Segment } from '../transfer/delta.js';
 import { damagedStatus, renderAppender, renderAssembly, renderReceiver } from '../transfer/image-scripts.js';
 import type { Survey } from '../transfer/image-survey.js';
 import type { RateLimit } from '../transfer/rate-limit.js';
@@ -68,8 +68,7 @@ export async function sendBlocks(
     });
     if (result.exitCode !== 0) throw remoteFailure(connection, 'copying the image', result);
   });
-  const isWhole = segments.length === 1 && segments[0]?.kind === 'new';
-  const assembly = assemble(connection, upload, { isWhole, lock }, signal);
+  const assembly = assemble(connection, upload, { isWhole: isWholePlan(segments), lock }, signal);
   const ending = Promise.all([...work, assembly]);
   try {
     await ending;

@@ -8,16 +8,29 @@ import type { Connection } from '../ssh/connection.js';
 import { remoteFailure } from '../ssh/remote-script.js';
 import type { ChunkIndexCache } from '../transfer/chunk-index-cache.js';
 import { encodeIndex, type ChunkIndex } from '../transfer/chunk-index.js';
-import { parsePlan, planDelta, planWhole, renderPlan, type Base, type Segment } from '../transfer/delta.js';
+import {
+  isWholePlan,
+  newBytesOf,
+  parsePlan,
+  planDelta,
+  planWhole,
+  renderPlan,
+  type Base,
+  type Segment,
+} from '../transfer/delta.js';
 import { busyStatus, renderBegin, renderSurvey, storedStatus, type IncomingImage } from '../transfer/image-scripts.js';
 import { parseSurvey, type Survey } from '../transfer/image-survey.js';
 import type { RateLimit } from '../transfer/rate-limit.js';
 import { describeOwner, isAbandoned, renderLock } from '../transfer/upload-lock.js';
+import { parseSpace, renderSpaceProbe, requireRoom } from './space.js';
 import { chooseBases } from './delta-bases.js';
 import { sendBlocks, type SendingOptions, type UploadOutcome } from './send-blocks.js';
 
 const attempts = 3;
 const busyPollMs = 3000;
+
+// The image, what is known of it, and what an unfinished upload consists of.
+const filesMade = 20;
 
 /** A file of an image that is to be copied to the cluster. */
 export interface ImageUpload extends IncomingImage {
@@ -100,13 +113,23 @@ async function attemptUpload(
   const segments =
     known && isUsable ? known : await planUpload(connection, upload, index, { survey, unusable, options });
   const lock = renderLock();
+  const isResumed = known !== undefined && isUsable;
+  if (!isResumed) {
+    // New bytes are kept until the image is whole, which needs a copy of them unless all of it is new.
+    const bytes = upload.sizeBytes + (isWholePlan(segments) ? 0 : newBytesOf(segments));
+    requireRoom(
+      parseSpace(survey.rest),
+      { bytes, inodes: filesMade },
+      `${posix.dirname(upload.path)} on ${connection.description}`,
+    );
+  }
 
   const begun = await begin(connection, upload, { segments, index, lock, survey, signal });
   if (begun !== 'begun') return { kind: begun };
   return await sendBlocks(
     connection,
     upload,
-    { segments, lock, survey: isUsable ? survey : forgotten(survey) },
+    { segments, lock, survey: isResumed ? survey : forgotten(survey) },
     options,
   );
 }
@@ -134,7 +157,7 @@ async function planUpload(
 }
 
 async function askSurvey(connection: Connection, upload: ImageUpload, signal: AbortSignal): Promise<Survey> {
-  const result = await connection.run(renderSurvey(upload, ''), { signal });
+  const result = await connection.run(renderSurvey(upload, renderSpaceProbe(posix.dirname(upload.path))), { signal });
   if (result.exitCode !== 0) throw remoteFailure(connection, 'looking at the images there', result);
   return parseSurvey(result.stdout);
 }

@@ -45,6 +45,11 @@ export function planWhole(sizeBytes: number): Segment[] {
   return sizeBytes === 0 ? [] : [{ kind: 'new', offset: 0, length: sizeBytes }];
 }
 
+/** Whether what is sent is the file itself. */
+export function isWholePlan(segments: Segment[]): boolean {
+  return segments.length === 1 && segments[0]?.kind === 'new';
+}
+
 export function newBytesOf(segments: Segment[]): number {
   return segments.reduce((sum, { kind, length }) => (kind === 'new' ? sum + length : sum), 0);
 }

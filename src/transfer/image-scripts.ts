@@ -110,6 +110,8 @@ export function renderBegin(image: IncomingImage, abandoned: string | undefined)
   return `${renderHead(image)}${image.makeStore}
 if is_there; then exit ${storedStatus}; fi
 try_disk mkdir -p "$incoming"
+# Members of a group see who is sending what.
+if [ -g "$images" ]; then chmod g+rx "$incoming"; fi
 cd "$incoming" || exit 1
 begin=begin.$$
 trap 'rm -rf "$begin"' EXIT
