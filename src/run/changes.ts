@@ -1,17 +1,22 @@
 import { execa } from 'execa';
-import { readIgnoreFilter } from '../cluster/select-files.js';
-import type { Snapshot } from '../cluster/snapshot.js';
+import { readIgnoreFilter, type ProjectFile } from '../cluster/select-files.js';
 
 const maximumBytes = 1e6;
 const namedFiles = 1000;
 
 /**
  * What a project has on top of its commit: a patch of the tracked files (`git diff HEAD`, also of binary ones), cut after
- * 1 MB, below a head of comment lines that name the files git does not track, whose content is in the snapshot itself. What is not
+ * 1 MB, below a head of comment lines that name those of `files` that git does not track, whose content is in the snapshot itself. What is not
  * sent to the cluster because .hpcrunignore names it is not in the patch either.
  */
-export async function readChanges({ directory, files }: Pick<Snapshot, 'directory' | 'files'>): Promise<Buffer> {
-  const git = execa({ reject: false, stdin: 'ignore', encoding: 'buffer', cwd: directory, env: { LC_ALL: 'C' } });
+export async function readChanges({
+  directory,
+  files,
+}: {
+  directory: string;
+  files: readonly ProjectFile[];
+}): Promise<Buffer> {
+  const git = execa({ reject: false, stdin: 'ignore', encoding: 'buffer', stripFinalNewline: false, cwd: directory });
   const diff = ['diff', '--no-color', '--no-ext-diff', '--no-textconv', '--no-renames', '--relative', 'HEAD'];
   const [changed, untracked, filter] = await Promise.all([
     git('git', [...diff, '--name-only', '-z', '--', '.']),
