@@ -1,6 +1,7 @@
 import { interrupted } from '../errors.js';
 import type { Connection } from '../ssh/connection.js';
 import { remoteFailure } from '../ssh/remote-script.js';
+import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import {
   blockLength,
@@ -46,6 +47,8 @@ export async function sendBlocks(
   // Whatever of it fails first ends the rest.
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
+  // Each channel listens for it in several places.
+  setMaxListeners(10 * channels, signal, options.signal);
   const total = newBytesOf(segments);
   const streams = planStreams(upload, segments, survey);
   let arrived = total - streams.reduce((sum, { bytes }) => sum + bytes, 0);

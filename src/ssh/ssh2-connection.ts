@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientChannel } from 'ssh2';
 import { HpcrunError, interrupted, messageOf, throwIfInterrupted } from '../errors.js';
 import type { Connection, RemoteResult, RunOptions, StreamOptions } from './connection.js';
@@ -10,6 +11,9 @@ import { printable } from './terminal-text.js';
 const commandTimeoutMs = 120_000;
 const stderrLimitBytes = 1 << 20;
 const farewellMs = 2000;
+const refusedPauseMs = 250;
+// Without a channel of one's own that could end.
+const patientRefusals = 40;
 
 /**
  * Logs in to a host with ssh2, through its jump hosts if it has any. Host keys are always verified. Throws
@@ -65,6 +69,9 @@ class Ssh2Connection implements Connection {
   private lost: Error | undefined;
   /** Of the channels that are open, what settles when they close. */
   private readonly open = new Set<Promise<void>>();
+  /** Whether the server has refused a session: from then on, channels are opened one after the other. */
+  private isCrowded = false;
+  private queue = Promise.resolve();
 
   constructor(
     private readonly client: Client,
@@ -132,18 +139,46 @@ class Ssh2Connection implements Connection {
    * sshd_config), and refuse more.
    */
   private async openChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
-    for (;;) {
-      const others = [...this.open];
+    if (!this.isCrowded) {
       try {
-        const opened = await this.tryChannel(command, signal);
-        this.open.add(opened.closed);
-        void opened.closed.then(() => this.open.delete(opened.closed));
-        return opened;
+        return await this.tryChannel(command, signal);
       } catch (error) {
-        if (others.length === 0 || !(error instanceof SessionRefused)) throw error;
-        await Promise.race(others);
+        if (!(error instanceof SessionRefused)) throw error;
+        this.isCrowded = true;
       }
     }
+    // Whoever asked first comes first: a script may wait for what the one before it does.
+    const turn = this.queue;
+    let leave: () => void = () => undefined;
+    this.queue = new Promise((resolve) => {
+      leave = resolve;
+    });
+    await turn;
+    try {
+      return await this.openPatiently(command, signal);
+    } finally {
+      leave();
+    }
+  }
+
+  private async openPatiently(command: string, signal: AbortSignal): Promise<OpenChannel> {
+    for (let refusals = 0; ;) {
+      try {
+        return await this.tryChannel(command, signal);
+      } catch (error) {
+        if (!(error instanceof SessionRefused) || refusals >= patientRefusals) throw error;
+      }
+      // A server may count a session for a moment after it has closed.
+      if (this.open.size === 0) refusals += 1;
+      await Promise.race([...this.open, sleep(refusedPauseMs)]);
+      throwIfInterrupted(signal);
+    }
+  }
+
+  private count(opened: OpenChannel): OpenChannel {
+    this.open.add(opened.closed);
+    void opened.closed.then(() => this.open.delete(opened.closed));
+    return opened;
   }
 
   private tryChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
@@ -176,7 +211,7 @@ class Ssh2Connection implements Connection {
           if (error && isRefusal(error)) reject(new SessionRefused(this.description, error));
           else if (error) lost(error);
           else if (signal.aborted) channel.close();
-          else resolve(watch(channel));
+          else resolve(this.count(watch(channel)));
         });
       } catch (error) {
         lost(error);
