@@ -29,7 +29,7 @@ async function removeRoot(): Promise<void> {
 }
 
 describe('hpcrun push', () => {
-  let sshd: ReturnType<typeof execa>;
+  let sshd: Promise<unknown>;
 
   beforeAll(async () => {
     const { port, identityFile, knownHostsFile } = await sandboxCluster();
