@@ -1,6 +1,6 @@
 import { relative, resolve, sep } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
-import { resultsDirectoryName } from '../cluster/select-files.js';
+import { resultsDirectoryName } from '../cluster/results-directory-name.js';
 import { formatBytes, withStep } from '../progress.js';
 import { printable } from '../ssh/terminal-text.js';
 import type { PullResult } from '../transfer/arrivals.js';
