@@ -34,12 +34,16 @@ export async function pullLarge(task: PullTask, files: readonly RemoteFile[]): P
   const digests = new FarSections(partials);
   const queue = new SectionQueue(partials, digests, stoppable);
   const failures: unknown[] = [];
+  // The first failure ends all channels at once, whatever the far side still has to send.
+  const fail = (error: unknown) => {
+    failures.push(error);
+    stop.abort();
+  };
   const guarded = async (work: Promise<void>) => {
     try {
       await work;
     } catch (error) {
-      failures.push(error);
-      stop.abort();
+      fail(error);
     }
   };
   const telling = guarded(
@@ -47,7 +51,7 @@ export async function pullLarge(task: PullTask, files: readonly RemoteFile[]): P
       queue.settle();
     }),
   );
-  const bringing = Array.from({ length: channels }, () => guarded(bringSections(queue, stoppable)));
+  const bringing = Array.from({ length: channels }, () => guarded(bringSections(queue, stoppable, fail)));
   try {
     await Promise.all([telling, ...bringing]);
     const [first] = failures;
@@ -58,16 +62,24 @@ export async function pullLarge(task: PullTask, files: readonly RemoteFile[]): P
   }
 }
 
-/** One channel's work: section after section, until none is left. */
-async function bringSections(queue: SectionQueue, task: PullTask): Promise<void> {
+/** One channel's work: section after section, until none is left. `fail` is told at once of what the disk here refuses. */
+async function bringSections(queue: SectionQueue, task: PullTask, fail: (error: unknown) => void): Promise<void> {
   for (let next = await queue.next(); next; next = await queue.next()) {
-    const { partial, receiver } = next;
-    if (!receiver.isComplete) await bringSection(partial.file, receiver, task);
+    const { opened, receiver } = next;
+    if (!receiver.isComplete && !(await bringSection(opened.partial.file, receiver, task, fail)))
+      opened.hasChanged = true;
+    opened.sections += 1;
     queue.settle();
   }
 }
 
-async function bringSection(file: RemoteFile, receiver: SectionReceiver, task: PullTask): Promise<void> {
+/** Returns whether the file was still as it was listed when the section had been read there. */
+async function bringSection(
+  file: RemoteFile,
+  receiver: SectionReceiver,
+  task: PullTask,
+  fail: (error: unknown) => void,
+): Promise<boolean> {
   const { connection, directory, signal, limit } = task;
   const { section } = receiver;
   // A section begins at a whole MiB, and so does what a checkpoint leaves of it.
@@ -75,18 +87,27 @@ async function bringSection(file: RemoteFile, receiver: SectionReceiver, task: P
   const count = Math.ceil((section.length - receiver.receivedBytes) / mebibyte);
   const source = quote(`${directory}/${file.source}`);
   const script = `${scriptPrelude}[ -r ${source} ] || exit 0
-exec dd if=${source} bs=${mebibyte} skip=${skip} count=${count} 2>/dev/null
+dd if=${source} bs=${mebibyte} skip=${skip} count=${count} 2>/dev/null || exit 1
+find ${source} -maxdepth 0 -printf 'state %s %T@\\n' >&2
+exit 0
 `;
   const result = await connection.stream(script, {
     signal,
     onStdout: (chunk) => {
       const before = receiver.receivedBytes;
-      receiver.push(chunk);
+      try {
+        receiver.push(chunk);
+      } catch (error) {
+        fail(error);
+        throw error;
+      }
       task.onBytes(receiver.receivedBytes - before);
       if (limit.isSet) return limit.take(chunk.length, signal);
     },
   });
   if (result.exitCode !== 0) throw remoteFailure(connection, 'bringing back results', result);
+  const state = /^state (\d+) (-?[\d.]+)$/m.exec(result.stderr);
+  return state !== null && Number(state[1]) === file.sizeBytes && isSameTime(Number(state[2]), file.mtime);
 }
 
 /** The sha256 of all sections as the far side reads them, in the order of the sections. */
@@ -149,14 +170,18 @@ function parseSectionDigest(line: string): FarSection | undefined {
     : { sha256: match[1], sizeBytes: Number(match[2]), mtime: Number(match[3]) };
 }
 
-interface ReadySection {
-  partial: PartialFile;
-  receiver: SectionReceiver;
-}
-
 interface OpenFile {
   partial: PartialFile;
   receivers: SectionReceiver[];
+  /** How many of its sections have been dealt with. */
+  sections: number;
+  /** Whether it was seen in another state than it was listed in. */
+  hasChanged: boolean;
+}
+
+interface ReadySection {
+  opened: OpenFile;
+  receiver: SectionReceiver;
 }
 
 /** Hands out sections in order, and gives files their names as soon as all of theirs are here and right. */
@@ -179,8 +204,9 @@ class SectionQueue {
       if (!partial) return undefined;
       const receivers = await partial.open(this.task.signal);
       this.task.onBytes(receivers.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0));
-      this.open.add({ partial, receivers });
-      this.ready.push(...receivers.map((receiver) => ({ partial, receiver })));
+      const opened: OpenFile = { partial, receivers, sections: 0, hasChanged: false };
+      this.open.add(opened);
+      this.ready.push(...receivers.map((receiver) => ({ opened, receiver })));
     }
     return this.ready.shift();
   }
@@ -188,13 +214,16 @@ class SectionQueue {
   /** Looks which files are done. */
   settle(): void {
     for (const each of this.open) {
-      const { partial, receivers } = each;
+      const { partial, receivers, hasChanged } = each;
       const { file } = partial;
-      if (!receivers.every(({ isComplete }) => isComplete)) continue;
+      // A file that has become shorter never gets complete; what became of it shows at the end.
+      if (each.sections < receivers.length || !receivers.every(({ isComplete }) => isComplete)) continue;
       const told = receivers.map(({ section }) => this.digests.of(file, section.index));
       if (!this.digests.isComplete && told.includes(undefined)) continue;
       this.open.delete(each);
-      const isUnchanged = told.every((far) => far?.sizeBytes === file.sizeBytes && isSameTime(far.mtime, file.mtime));
+      const isListed = (far: FarSection | undefined) =>
+        far?.sizeBytes === file.sizeBytes && isSameTime(far.mtime, file.mtime);
+      const isUnchanged = !hasChanged && told.every(isListed);
       const isRight = told.every((far, index) => far?.sha256 === receivers[index]?.digest());
       // A file that is only ever appended to is whole as far as it was listed.
       if (isRight && (isUnchanged || this.task.live)) {
