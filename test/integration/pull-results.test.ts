@@ -1,12 +1,23 @@
 import { execa } from 'execa';
+import { existsSync } from 'node:fs';
 import { lstat, mkdir, readdir, readFile, stat, symlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { endOfTar, renderRawEntry, type RawEntry } from '../support/raw-tar.js';
 import { hpcrun, makePythonProject, onLogin, startHpcrun } from './lab.js';
 import { digestFarTree, digestTree, emptyDirectory, makeRun } from './made-run.js';
 
 const ended = 'echo 0 >state/exit';
+const plainEntry: RawEntry = {
+  name: '',
+  type: '0',
+  mode: 0o644,
+  mtime: 0,
+  linkname: '',
+  body: Buffer.from('ok\n'),
+  longNames: 'gnu',
+};
 
 async function pull(runIds: string | string[], args: string[] = []) {
   const cwd = await emptyDirectory();
@@ -78,6 +89,32 @@ cd ..; ${ended}`);
     expect((await readdir(join(cwd, 'to'))).sort()).toEqual(['d', 'fine']);
     expect(await readdir(outside)).toEqual([]);
     expect((await lstat(join(cwd, 'to', 'd'))).isSymbolicLink()).toBe(true);
+  });
+
+  it.each<[string, Partial<RawEntry>[], RegExp]>([
+    ['a file that was not asked for', [{ name: 'work/ok' }, { name: 'work/other' }], /not asked for/],
+    ['an absolute path', [{ name: '/tmp/pwned' }], /not asked for/],
+    ['a path upwards', [{ name: 'work/../../pwned' }], /not asked for/],
+    ['a file twice', [{ name: 'work/ok' }, { name: 'work/ok' }], /not asked for/],
+    ['a hard link', [{ name: 'work/ok', type: '1', linkname: '/etc/passwd' }], /no plain file/],
+    ['a device', [{ name: 'work/ok', type: '3' }], /no plain file/],
+    ['another content', [{ name: 'work/ok', body: Buffer.from('no\n') }], /sha256 differs/],
+    ['another size', [{ name: 'work/ok', body: Buffer.from('much more\n') }], /gone or cannot be read/],
+  ])('refuses a far side that sends %s', async (_, entries, said) => {
+    const { runId } = await makeRun(`echo ok >work/ok; ${ended}`);
+    const tar = Buffer.concat([...entries.map((entry) => renderRawEntry({ ...plainEntry, ...entry })), endOfTar]);
+    // The login shell's start-up file puts another program in place of GNU tar.
+    await onLogin(`mkdir -p ~/fake; printf '#!/bin/sh\\ncat ~/fake/sent\\n' >~/fake/tar; chmod 755 ~/fake/tar
+echo ${tar.toString('base64')} | base64 -d >~/fake/sent; cp ~/.bashrc ~/fake/bashrc; echo 'PATH=~/fake:$PATH' | cat - ~/fake/bashrc >~/.bashrc`);
+    onTestFinished(async () => {
+      await onLogin('cp ~/fake/bashrc ~/.bashrc; rm -r ~/fake');
+    });
+    const { exitCode, stderr, to } = await pull(runId);
+    expect(stderr).toMatch(said);
+    expect(exitCode).toBe(said.source.includes('plain') ? 0 : 6);
+    const names = existsSync(to) ? await readdir(to) : [];
+    expect(names.filter((name) => name !== 'ok')).toEqual([]);
+    if (names.includes('ok')) expect(await readFile(join(to, 'ok'), 'utf8')).toBe('ok\n');
   });
 
   it('takes patterns and a largest size, and names what it left', async () => {
