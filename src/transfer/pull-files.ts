@@ -13,6 +13,9 @@ import { isLinkInside, splitRemotePath, TargetDirectory } from './safe-path.js';
 import { findSameNames, tellsCase } from './same-name.js';
 import { largeFileBytes } from './sections.js';
 
+/** Of so many small files at most it is kept in mind what has come and what has been said of them: it bounds the memory. */
+const filesAtOnce = 20_000;
+
 /** A file of another machine's pull is taken for abandoned after so long. */
 const abandonedMs = 24 * 60 * 60 * 1000;
 
@@ -56,10 +59,10 @@ export async function pullFiles(
     for (const file of wanted) if (file.type === 'symlink') arrivals.placeLink(file);
     const plain = wanted.filter(({ type }) => type === 'file');
     const { pullSmall } = await import('./pull-small.js');
-    await pullSmall(
-      task,
-      plain.filter(({ sizeBytes }) => sizeBytes < largeFileBytes),
-    );
+    const small = plain.filter(({ sizeBytes }) => sizeBytes < largeFileBytes);
+    for (let from = 0; from < small.length; from += filesAtOnce) {
+      await pullSmall(task, small.slice(from, from + filesAtOnce));
+    }
     const large = plain.filter(({ sizeBytes }) => sizeBytes >= largeFileBytes);
     if (large.length > 0) {
       const { pullLarge } = await import('./pull-large.js');

@@ -96,8 +96,8 @@ cd ..; ${ended}`);
     ['an absolute path', [{ name: '/tmp/pwned' }], /not asked for/],
     ['a path upwards', [{ name: 'work/../../pwned' }], /not asked for/],
     ['a file twice', [{ name: 'work/ok' }, { name: 'work/ok' }], /not asked for/],
-    ['a hard link', [{ name: 'work/ok', type: '1', linkname: '/etc/passwd' }], /no plain file/],
-    ['a device', [{ name: 'work/ok', type: '3' }], /no plain file/],
+    ['a hard link', [{ name: 'work/ok', type: '1', linkname: '/etc/passwd', body: Buffer.alloc(0) }], /no plain file/],
+    ['a device', [{ name: 'work/ok', type: '3', body: Buffer.alloc(0) }], /no plain file/],
     ['another content', [{ name: 'work/ok', body: Buffer.from('no\n') }], /sha256 differs/],
     ['another size', [{ name: 'work/ok', body: Buffer.from('much more\n') }], /gone or cannot be read/],
   ])('refuses a far side that sends %s', async (_, entries, said) => {
