@@ -273,14 +273,25 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
         'Copies here what a run created or changed in its project directory. Files that are here already are not copied again. ' +
           'Nothing outside of the target directory is ever written, whatever the run left behind.',
       )
-      .argument('[run]', runArgument, '@last')
-      .option('--to <directory>', 'where to (default: hpcrun-results/<run id> in the project)')
-      .action(async (run: string, options: import('./pull-results.js').PullOptions) => {
+      .argument('[runs...]', `${runArgument} (default: @last)`)
+      .option(
+        '--to <directory>',
+        'where to (default: hpcrun-results/<run id> in the project); of several runs, <run id> in it',
+      )
+      .option('--include <pattern>', 'only what matches, as in .gitignore (repeatable)', collect)
+      .option('--exclude <pattern>', 'not what matches, as in .gitignore (repeatable)', collect)
+      .option('--max-size <size>', 'leave larger files there, such as 500M')
+      .option('--live', 'also files that are still being written, as they are')
+      .option('--watch', 'go on while the run goes on, and end with it')
+      .option('--bwlimit <rate>', 'bytes a second at most, such as 2M')
+      .action(async (runs: string[], options: import('./pull-results.js').PullResultsOptions) => {
         const { pullResultsCommand } = await import('./pull-results.js');
-        setStatus(await pullResultsCommand(run, options));
+        setStatus(await pullResultsCommand(runs.length === 0 ? ['@last'] : runs, options));
       }),
     ['hpcrun pull-results', 'of the last run'],
     ['hpcrun pull-results train --to best', 'of the newest run named train, into best/'],
+    ["hpcrun pull-results --exclude '*.ckpt'", 'all but the checkpoints'],
+    ['hpcrun pull-results --watch', 'while it runs, until it has ended'],
   );
 
   defineImages(program, setStatus);

@@ -1,4 +1,4 @@
-import ora, { type Ora } from 'ora';
+import type { Ora } from 'ora';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
@@ -41,34 +41,48 @@ export class Terminal implements Progress {
   }
 
   private spinningStep(title: string): Step {
-    const colour = this.options.env.NO_COLOR === undefined;
-    // Ctrl-C and typed text are the caller's, not the spinner's.
-    const spinner = ora({
-      text: title,
-      stream: process.stderr,
-      color: colour ? 'cyan' : false,
-      discardStdin: false,
-    }).start();
-    this.spinner = spinner;
     const startedAt = Date.now();
+    const colour = this.options.env.NO_COLOR === undefined;
+    let text = title;
+    let isOver = false;
+    // Loaded beside the work: many a command is done before there is anything to turn.
+    void import('ora').then(({ default: ora }) => {
+      if (isOver) return;
+      // Ctrl-C and typed text are the caller's, not the spinner's.
+      const options = { stream: process.stderr, color: colour ? 'cyan' : false, discardStdin: false } as const;
+      this.spinner = ora({ ...options, text }).start();
+    });
     const show = (detail: string) => {
       const room = (process.stderr.columns || 80) - title.length - 6;
-      spinner.text = room > 10 ? `${title}  ${detail.slice(0, room)}` : title;
+      text = room > 10 ? `${title}  ${detail.slice(0, room)}` : title;
+      if (this.spinner) this.spinner.text = text;
     };
-    const ended = (summary: string) => `${summary}${took(startedAt)}`;
+    const end = (finish: (spinner: Ora) => void, plain: () => void) => {
+      const { spinner } = this;
+      isOver = true;
+      this.spinner = undefined;
+      if (spinner) finish(spinner);
+      else plain();
+    };
     return {
       update: show,
-
       output: (line) => {
         show(stripVTControlCharacters(line).trim());
       },
       succeed: (summary) => {
-        this.spinner = undefined;
-        spinner.succeed(ended(summary));
+        const ended = `${summary}${took(startedAt)}`;
+        end(
+          (spinner) => spinner.succeed(ended),
+          () => {
+            this.note(ended);
+          },
+        );
       },
       fail: () => {
-        this.spinner = undefined;
-        spinner.fail(title);
+        end(
+          (spinner) => spinner.fail(title),
+          () => undefined,
+        );
       },
     };
   }

@@ -92,4 +92,35 @@ export class RunLayout {
   get baseline(): string {
     return `${this.state}/baseline`;
   }
+
+  /** One directory for each task of a job array. */
+  get tasks(): string {
+    return `${this.directory}/tasks`;
+  }
+
+  /** A task of a job array, by its index: a work copy and a state of its own. */
+  task(index: number): TaskLayout {
+    return new TaskLayout(`${this.tasks}/${index}`);
+  }
+}
+
+/** The paths of one task of a job array. */
+export class TaskLayout {
+  constructor(readonly directory: string) {}
+
+  get work(): string {
+    return `${this.directory}/work`;
+  }
+
+  get state(): string {
+    return `${this.directory}/state`;
+  }
+
+  get sentinel(): string {
+    return `${this.state}/exit`;
+  }
+
+  get baseline(): string {
+    return `${this.state}/baseline`;
+  }
 }

@@ -3,9 +3,9 @@ import ignore, { type Ignore } from 'ignore';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { dirname, join, posix, resolve, sep } from 'node:path';
 import { HpcrunError, isMissing, isSystemError, messageOf } from '../errors.js';
+import { resultsDirectoryName } from './results-directory-name.js';
 
 export const ignoreFileName = '.hpcrunignore';
-export const resultsDirectoryName = 'hpcrun-results';
 
 // Never part of a project, with or without git.
 const alwaysIgnored = ['.git', `/${resultsDirectoryName}/`];

@@ -1,6 +1,6 @@
 import { lchown, mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { resultsDirectoryName } from '../cluster/select-files.js';
+import { resultsDirectoryName } from '../cluster/results-directory-name.js';
 import { HpcrunError, isSystemError, messageOf } from '../errors.js';
 import type { Owner } from './work-copy.js';
 

@@ -3,7 +3,6 @@ import type { Directories } from '../config/directories.js';
 import type { Progress } from '../progress.js';
 import { learnCluster, type ClusterFacts } from '../cluster/probe.js';
 import { RemoteLayout } from '../cluster/layout.js';
-import { resolveEngine } from '../image/resolve-engine.js';
 import type { ContainerEngine, EngineName } from '../image/engine.js';
 import type { Connection } from '../ssh/connection.js';
 import type { Prompter } from '../ssh/prompter.js';
@@ -62,7 +61,10 @@ export class Session {
 
   /** Docker or Podman. Throws ENGINE_MISSING or ENGINE_FAILED. */
   readonly engine = (): Promise<ContainerEngine> => {
-    this.foundEngine ??= resolveEngine(this.inputs.engine, this.inputs.signal);
+    // Most commands need no engine, and what starts one takes its time to load.
+    this.foundEngine ??= import('../image/resolve-engine.js').then(({ resolveEngine }) =>
+      resolveEngine(this.inputs.engine, this.inputs.signal),
+    );
     return this.foundEngine;
   };
 

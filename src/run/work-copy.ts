@@ -5,8 +5,7 @@ import { dirname, join } from 'node:path';
 import { reading } from '../cluster/select-files.js';
 import type { Snapshot } from '../cluster/snapshot.js';
 import { isMissing, isSystemError } from '../errors.js';
-import { fromMount } from '../transfer/pull-files.js';
-import { isLinkInside } from '../transfer/safe-path.js';
+import { fromMount, isLinkInside } from '../transfer/safe-path.js';
 import { makeMountPoints, type MountPoint } from './local-mount-points.js';
 
 /** The numbers of a user and a group. */

@@ -1,4 +1,3 @@
-import { execa } from 'execa';
 import { homedir, userInfo } from 'node:os';
 import { HpcrunError } from '../errors.js';
 
@@ -91,6 +90,7 @@ function isolatedSettings(overrides: HostOverrides): HostSettings {
 
 async function readSshConfig({ host, port, user }: HostOverrides): Promise<Map<string, string[]>> {
   const options = [...(port ? ['-p', String(port)] : []), ...(user ? ['-l', user] : [])];
+  const { execa } = await import('execa');
   const result = await execa('ssh', ['-G', ...options, '--', host], {
     reject: false,
     stdin: 'ignore',

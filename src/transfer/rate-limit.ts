@@ -10,6 +10,11 @@ export class RateLimit {
   /** @param bytesPerSecond undefined for no limit */
   constructor(private readonly bytesPerSecond: number | undefined) {}
 
+  /** Whether there is a limit at all. */
+  get isSet(): boolean {
+    return this.bytesPerSecond !== undefined;
+  }
+
   /** Returns when so many more bytes may travel. Throws AbortError if the signal is given. */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
     if (this.bytesPerSecond === undefined) return;

@@ -12,4 +12,12 @@ describe('RemoteLayout', () => {
     expect(new Set(paths).size).toBe(paths.length);
     for (const path of paths) expect(path).toMatch(/^\/scratch\/ada\/hpcrun\/runs\/id\/[a-z]/);
   });
+
+  it('gives every task of an array a work copy and a state of its own', () => {
+    const run = new RemoteLayout('/scratch/ada/hpcrun').run('id');
+    const task = run.task(3);
+    expect(task.work).toBe('/scratch/ada/hpcrun/runs/id/tasks/3/work');
+    expect(task.baseline).toBe('/scratch/ada/hpcrun/runs/id/tasks/3/state/baseline');
+    expect(task.sentinel).toBe(`${run.tasks}/3/state/exit`);
+  });
 });

@@ -1,8 +1,8 @@
-import { mkdir, realpath, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isLinkInside, prepareParents, splitRemotePath } from '../../src/transfer/safe-path.js';
+import { fromMount, isLinkInside, splitRemotePath, TargetDirectory } from '../../src/transfer/safe-path.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 
 const piece = fc.oneof(
@@ -26,12 +26,17 @@ describe('splitRemotePath', () => {
     expect(splitRemotePath(path)).toEqual(parts);
   });
 
-  it.each(['', '/', '/a', 'a/', 'a//b', '.', './a', 'a/.', '..', '../a', 'a/../b', 'a/..', 'a\0b', 'a\\b', '..\\a'])(
+  it.each(['', '/', '/a', 'a/', 'a//b', '.', './a', 'a/.', '..', '../a', 'a/../b', 'a/..', 'a\0b'])(
     'refuses %j',
     (path) => {
       expect(splitRemotePath(path)).toBeUndefined();
     },
   );
+
+  it('takes a backslash for what it is on this machine', () => {
+    expect(splitRemotePath('a\\b', '/')).toEqual(['a\\b']);
+    for (const path of ['a\\b', '..\\a', 'C:x']) expect(splitRemotePath(path, '\\')).toBeUndefined();
+  });
 
   it('gives no path that leaves the directory it is put below', () => {
     fc.assert(
@@ -86,13 +91,27 @@ describe('isLinkInside', () => {
   });
 });
 
-describe('prepareParents', () => {
+describe('fromMount', () => {
+  it.each([
+    ['latest', '/workspace/out/x', 'out/x'],
+    ['a/b/latest', '/workspace/out/x', '../../out/x'],
+    ['latest', 'out/x', 'out/x'],
+    ['latest', '/workspaces/x', '/workspaces/x'],
+    ['latest', '/workspace/../etc', '../etc'],
+  ])('%s → %s becomes %s', (path, target, expected) => {
+    expect(fromMount(path, target, '/workspace')).toBe(expected);
+  });
+});
+
+describe('TargetDirectory', () => {
   it('makes the directories on the way, and is content with those that are there', async () => {
     const root = join(await makeTemporaryDirectory(), 'new');
-    expect(await prepareParents(root, ['a', 'b', 'file'])).toBe(join(root, 'a/b/file'));
-    expect(await prepareParents(root, ['a', 'b', 'other'])).toBe(join(root, 'a/b/other'));
-    expect(await prepareParents(root, ['file'])).toBe(join(root, 'file'));
+    const target = new TargetDirectory(root);
+    expect(target.prepare(['a', 'b', 'file'])).toBe(join(root, 'a/b/file'));
+    expect(target.prepare(['a', 'b', 'other'])).toBe(join(root, 'a/b/other'));
+    expect(target.prepare(['file'])).toBe(join(root, 'file'));
     expect(await realpath(join(root, 'a/b'))).toBe(join(root, 'a/b'));
+    expect(new TargetDirectory(root).prepare(['a', 'c', 'file'])).toBe(join(root, 'a/c/file'));
   });
 
   it('goes through no link and no file', async () => {
@@ -103,14 +122,17 @@ describe('prepareParents', () => {
     await writeFile(join(root, 'file'), '');
     await mkdir(join(root, 'directory'));
     await symlink('../directory', join(root, 'directory/loop'));
+    const target = new TargetDirectory(root);
     for (const parts of [
       ['link', 'x'],
+      ['link', 'deeper', 'x'],
       ['dangling', 'x'],
       ['file', 'x'],
       ['directory', 'loop', 'x'],
     ]) {
-      expect(await prepareParents(root, parts)).toBeUndefined();
+      expect(target.prepare(parts)).toBeUndefined();
     }
-    expect(await prepareParents(root, ['link'])).toBe(join(root, 'link'));
+    expect(target.prepare(['link'])).toBe(join(root, 'link'));
+    expect(await readdir(elsewhere)).toEqual([]);
   });
 });

@@ -1,12 +1,14 @@
 import { mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { fromMount, selectNew, type RemoteFile } from '../../src/transfer/pull-files.js';
+import { selectNew, type RemoteFile } from '../../src/transfer/remote-file.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 
 const mtime = 1_700_000_000.25;
 const file = (path: string, changes: Partial<RemoteFile> = {}): RemoteFile => ({
   path,
+  source: `work/${path}`,
+  isExecutable: false,
   type: 'file',
   sizeBytes: 4,
   mtime,
@@ -31,7 +33,7 @@ describe('selectNew', () => {
       file('out/same', { mtime: mtime + 0.0009 }),
       file('out/link', { type: 'symlink', linkTarget: 'same' }),
     ];
-    expect(await selectNew(files, directory)).toEqual([]);
+    expect(selectNew(files, directory)).toEqual([]);
   });
 
   it.each<[string, RemoteFile]>([
@@ -46,23 +48,11 @@ describe('selectNew', () => {
     ['is below a file here', file('out/same/below')],
     ['cannot be here', file('../out/same')],
   ])('takes what %s', async (_, wanted) => {
-    expect(await selectNew([wanted], await makeDirectory())).toEqual([wanted]);
+    expect(selectNew([wanted], await makeDirectory())).toEqual([wanted]);
   });
 
   it('takes everything, in order, into a directory that is not there yet', async () => {
     const files = [file('b'), file('a/c')];
-    expect(await selectNew(files, join(await makeTemporaryDirectory(), 'missing'))).toEqual(files);
-  });
-});
-
-describe('fromMount', () => {
-  it.each([
-    ['latest', '/workspace/out/x', 'out/x'],
-    ['a/b/latest', '/workspace/out/x', '../../out/x'],
-    ['latest', 'out/x', 'out/x'],
-    ['latest', '/workspaces/x', '/workspaces/x'],
-    ['latest', '/workspace/../etc', '../etc'],
-  ])('%s → %s becomes %s', (path, target, expected) => {
-    expect(fromMount(path, target, '/workspace')).toBe(expected);
+    expect(selectNew(files, join(await makeTemporaryDirectory(), 'missing'))).toEqual(files);
   });
 });
