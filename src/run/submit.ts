@@ -2,21 +2,21 @@ import { RemoteLayout } from '../cluster/layout.js';
 import { HpcrunError } from '../errors.js';
 import { splitEnvironment } from '../image/container-metadata.js';
 import type { ImageInfo } from '../image/engine.js';
-import { formatBytes, withStep } from '../progress.js';
+import { withStep } from '../progress.js';
 import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
 import type { Connection } from '../ssh/connection.js';
-import { uploadFile } from '../transfer/upload-file.js';
+import { RateLimit } from '../transfer/rate-limit.js';
+import { readChanges } from './changes.js';
+import { CodeDelivery } from './code-delivery.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
-import { prepareImage, type ImagePart, type PreparedImage } from './prepare-image.js';
+import { prepareImage, type PreparedImage } from './prepare-image.js';
 import { snapshotProject } from './project-snapshot.js';
 import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
+import { sendPart } from './send-image.js';
 import type { Session } from './session.js';
 import { submitToCluster, type SubmissionResult } from './submission.js';
-
-// Code up to this size is sent along without asking whether the cluster has it: cheaper than a round trip.
-const optimisticBytes = 1e6;
 
 /** Which steps had to be done; false where what was there could be used. */
 export interface StepsDone {
@@ -51,15 +51,19 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     renderScriptInput(session, record, image.probesContainers),
   );
   const variables = { ...(image.isNative ? {} : imageVariables(image.info)), ...plan.variables };
-  const submission = { record, jobScript, variables, snapshot };
-  const sendCode = snapshot.sizeBytes < optimisticBytes && !(await hasSentTree(session, snapshot.treeHash));
-  const { jobId, uploaded } = await withUploads(session, connection, { image, record, sendCode }, async (withCode) => {
+  const changes = record.code.git?.isDirty ? await readChanges(snapshot) : undefined;
+  const submission = { record, jobScript, variables, snapshot, changes };
+  const code = await CodeDelivery.plan(session, facts.root, snapshot);
+  const { jobId, uploaded } = await withUploads(session, connection, { image, record, code }, async () => {
     // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
     await session.records.save(record);
     let isKept = false;
     try {
       const layout = new RemoteLayout(facts.root, facts.store);
-      const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
+      const result = await submitToCluster(connection, layout, submission, {
+        code: code.next,
+        signal: session.signal,
+      });
       isKept = result.kind === 'submitted';
       return result;
     } catch (error) {
@@ -71,18 +75,13 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   });
   const submitted = { ...record, jobId };
   await session.records.save(submitted);
+  await code.confirm();
   return { record: submitted, jobId, built: image.built, converted: image.converted, uploaded };
 }
 
 /** ENV, for an image whose SIF does not hold it as it is. */
 function imageVariables(info: ImageInfo): Record<string, string> {
   return Object.fromEntries(splitEnvironment(info).shell);
-}
-
-/** Whether this machine has submitted the same tree to this cluster before, so that it is most likely still there. */
-async function hasSentTree(session: Session, treeHash: string): Promise<boolean> {
-  const records = await session.records.list();
-  return records.some(({ code, jobId }) => code.treeHash === treeHash && jobId !== null);
 }
 
 function remotePaths(plan: Plan): string[] {
@@ -93,81 +92,36 @@ function remotePaths(plan: Plan): string[] {
 async function withUploads(
   session: Session,
   connection: Connection,
-  { image, record, sendCode }: { image: PreparedImage; record: RunRecord; sendCode: boolean },
-  submit: (withCode: boolean) => Promise<SubmissionResult>,
+  { image, record, code }: { image: PreparedImage; record: RunRecord; code: CodeDelivery },
+  submit: () => Promise<SubmissionResult>,
 ): Promise<{ jobId: string; uploaded: boolean }> {
+  const limit = new RateLimit(session.inputs.bytesPerSecond);
   let uploaded = false;
-  let withCode = sendCode;
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    const result = await withStep(
-      session.progress,
-      'Submitting',
-      () => submit(withCode),
-      (done) =>
-        done.kind === 'submitted'
-          ? `Submitted run ${record.runId} as job ${done.jobId} on ${session.cluster.name}`
-          : `${session.cluster.name} does not have ${done.image.length > 0 ? 'this image' : 'this code'} yet`,
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    const result = await withStep(session.progress, 'Submitting', submit, (done) =>
+      done.kind === 'submitted'
+        ? `Submitted run ${record.runId} as job ${done.jobId} on ${session.cluster.name}`
+        : `${session.cluster.name} does not have ${done.image.length > 0 ? 'this image' : 'this code'} yet`,
     );
     if (result.kind === 'submitted') return { jobId: result.jobId, uploaded };
-    withCode ||= result.code;
+    if (result.code) {
+      const { noLinks } = result;
+      const layout = new RemoteLayout(record.root, record.store);
+      await code.replan(connection, layout, { noLinks, signal: session.signal });
+    }
     for (const [index, part] of image.parts.entries()) {
       if (!result.image.includes(part.sha256)) continue;
       if (part.path === undefined) await image.forget?.();
-      await uploadPart(session, connection, {
-        part,
-        isOverlay: index > 0,
-        layout: new RemoteLayout(record.root, record.store),
-      });
+      const layout = new RemoteLayout(record.root, record.store);
+      await sendPart(session, connection, { part, isOverlay: index > 0, name: record.image.tag, layout, limit });
       uploaded = true;
     }
   }
   throw new HpcrunError(
     'TRANSFER_FAILED',
-    `the image ${record.image.sha256} was copied to ${session.cluster.name} and is gone again`,
+    `the image ${record.image.sha256} or the project's code was copied to ${session.cluster.name} and is not there`,
     {
       hint: 'Is something cleaning up there? Look at the cluster\'s scratch policy, or set another "root:".',
     },
   );
-}
-
-async function uploadPart(
-  session: Session,
-  connection: Connection,
-  { part, isOverlay, layout }: { part: ImagePart; isOverlay: boolean; layout: RemoteLayout },
-): Promise<void> {
-  const { path: localPath, sha256, sizeBytes } = part;
-  if (localPath === undefined) {
-    throw new HpcrunError(
-      'TRANSFER_FAILED',
-      `the image ${sha256} was made on ${session.cluster.name} and is gone from there`,
-      {
-        hint: 'Submit again: it is then made anew.',
-      },
-    );
-  }
-  const remotePath = isOverlay ? layout.overlay(sha256) : layout.image(sha256);
-  const what = isOverlay ? 'the changes to the image' : 'the image';
-  const startedAt = Date.now();
-  await withStep(
-    session.progress,
-    `Uploading ${what}`,
-    (step) =>
-      uploadFile(
-        connection,
-        { localPath, sizeBytes, sha256, remotePath, mode: '0440' },
-        {
-          signal: session.signal,
-          onProgress: (sent) => {
-            step.update(describeTransfer(sent, sizeBytes, (Date.now() - startedAt) / 1000));
-          },
-        },
-      ),
-    () => `Uploaded ${what} (${formatBytes(sizeBytes)})`,
-  );
-}
-
-function describeTransfer(sent: number, total: number, seconds: number): string {
-  const rate = sent / Math.max(seconds, 0.1);
-  const left = Math.ceil((total - sent) / Math.max(rate, 1));
-  return `${Math.floor((100 * sent) / total)} %, ${formatBytes(rate)}/s, ${left} s left`;
 }
