@@ -1,4 +1,5 @@
 import type { RemoteLayout } from '../cluster/layout.js';
+import { renderFindUnusedObjects } from '../cluster/objects.js';
 import { renderQuery } from '../slurm/query.js';
 import { quote } from '../ssh/quote.js';
 
@@ -44,7 +45,7 @@ list "$root/conversions" '%f\\n' -type d | while read -r name; do
   printf 'conversion|%s|%s|%s\\n' "$(kib "$root/conversions/$name")" "$at" "$name"
 done
 if [ -d "$objects" ]; then
-  find "$objects" -type f -links 1 -mmin +1440 -printf '%s\\n' | awk '{ sum += $1 } END { printf "objects|%d|%d\\n", NR, sum }'
+  ${renderFindUnusedObjects(layout)} -printf '%s\\n' | awk '{ sum += $1 } END { printf "objects|%d|%d\\n", NR, sum }'
 fi
 list "$runs" '%f\\n' -type d ! -name '.*' | while read -r name; do
   # All that a run may need is named by a sha256.

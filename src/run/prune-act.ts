@@ -1,4 +1,5 @@
 import type { RemoteLayout } from '../cluster/layout.js';
+import { discardTrees, renderFindUnusedObjects } from '../cluster/objects.js';
 import type { Connection } from '../ssh/connection.js';
 import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
@@ -44,14 +45,17 @@ export async function removeItems(
  * submitted at that moment has either left a mark, which brings the image back, or finds it missing.
  */
 function renderRemoval(layout: RemoteLayout, withRunSizes: boolean): string {
-  const { root, images, uses, code, objects, runs } = layout;
+  const { root, images, uses, code, runs } = layout;
   return `images=${quote(images)} uses=${quote(uses)} root=${quote(root)}
+${discardTrees}
 drop_tree() {
   [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] || return 1
-  chmod -R u+rwX "$1" 2>/dev/null
-  rm -rf "$1"
+  discard_trees "$1"
 }
-drop_file() { [ -O "$1" ] && rm -f "$1" 2>/dev/null && [ ! -e "$1" ]; }
+drop_file() {
+  [ -e "$1" ] || return 0
+  [ -O "$1" ] && rm -f "$1" 2>/dev/null && [ ! -e "$1" ]
+}
 # A tree gets another name first, so that nobody finds half of one.
 drop_named_tree() {
   [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] || return 1
@@ -85,14 +89,14 @@ drop() {
     upload)
       [ -z "$(find "$images/$2" -maxdepth 1 \\( -name lock -o -type d \\) -mmin "-$3" 2>/dev/null)" ] && drop_tree "$images/$2" ;;
     use)
-      [ "$(stat -c %Y "$uses/$2" 2>/dev/null)" = "$3" ] && drop_file "$uses/$2" ;;
+      case $(stat -c %Y "$uses/$2" 2>/dev/null) in '' | "$3") drop_file "$uses/$2" ;; *) return 1 ;; esac ;;
     snapshot) drop_named_tree ${quote(code)}/"$2" ;;
     run) drop_named_tree ${quote(runs)}/"$2" ;;
     leftover) drop_tree "$root/$2" ;;
     conversion) drop_tree "$root/conversions/$2" ;;
     objects)
       # Once for the others, too: what the snapshots that have just gone held.
-      find ${quote(objects)} -type f -links 1 -mmin +1440 -delete ;;
+      ${renderFindUnusedObjects(layout)} -delete ;;
     *) return 1 ;;
   esac
 }
