@@ -63,10 +63,10 @@ if find_slurm; then
   case $(scontrol show config </dev/null 2>/dev/null | sed -n 's/^PrivateData *= *//p') in
     '' | *jobs* | *all*) echo 'private|' ;;
   esac
-  # Asked for a single job that it has forgotten, squeue fails; 0 is no job.
-  for some in $(printf '%s\\n' $jobs | awk 'NF { line = line "," $1 } NR % 1000 == 0 { print "0" line; line = "" } END { if (line != "") print "0" line }'); do
+  # Asked for a single job that it has forgotten, squeue fails; of several, it shows those it knows.
+  for some in $(printf '%s\\n' $jobs | awk 'NF { line = line "," $1 } NR % 1000 == 0 { print substr(line, 2); line = "" } END { if (line != "") print substr(line, 2) }'); do
     answer=$(squeue -h -j "$some" -o 'live|%F|%A' </dev/null 2>&1) || case $answer in
-      *'Invalid job id'*) answer= ;;
+      *'Invalid job id specified'*) case $some in *,*) answer='unanswered|' ;; *) answer= ;; esac ;;
       *) answer='unanswered|' ;;
     esac
     printf '%s\\n' "$answer"
