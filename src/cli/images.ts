@@ -1,85 +1,122 @@
-import { join } from 'node:path';
+import { explainLeft } from '../cluster/explain-no-room.js';
+import { parseSpace, renderSpaceProbe } from '../cluster/space.js';
+import { hasCluster } from '../config/cluster.js';
+import { loadProject } from '../config/project.js';
 import { HpcrunError } from '../errors.js';
-import { parseTime } from '../config/quantities.js';
-import { partBytes, SifCache, type CacheListing } from '../image/sif-cache.js';
 import { formatBytes, formatDuration } from '../progress.js';
-import { loadImageSettings, makeContext, type CommonOptions } from './context.js';
+import type { Session } from '../run/session.js';
+import { listStoredImages, plural, shortId, type ImageInventory, type ListedImage } from '../run/stored-images.js';
+import { verifyImages } from '../run/verify-images.js';
+import { runRemote } from '../ssh/remote-script.js';
+import { makeContext, withSession, type CommonOptions, type Context } from './context.js';
+import { showLocalImages } from './local-images.js';
 import { printJson, printLine, renderTable } from './output.js';
 
-/** `hpcrun images`: what has been converted on this machine. */
-export async function imagesCommand(options: CommonOptions): Promise<number> {
+export interface ImagesOptions extends CommonOptions {
+  local?: boolean;
+  verify?: boolean;
+}
+
+/** `hpcrun images`: what the cluster's store holds, or this machine. */
+export async function imagesCommand(options: ImagesOptions): Promise<number> {
   const context = makeContext(options);
-  const images = await new SifCache(join(context.directories.cache, 'sif')).list();
-  const { cacheBytes } = await loadImageSettings(context, options, undefined);
-  if (options.json) {
-    for (const image of images) printJson(imageObject(image));
+  if (options.local === true) {
+    await showLocalImages(context, options);
     return 0;
   }
-  if (images.length === 0) {
-    context.terminal.note('Nothing has been converted on this machine yet: hpcrun convert IMAGE OUT.sif');
+  if (!(await isOnCluster(context, options))) {
+    context.terminal.note('No cluster is configured; these images are on this machine.');
+    await showLocalImages(context, options);
     return 0;
   }
-  const rows = images.map((image) => [
-    image.name,
-    image.imageId.replace('sha256:', '').slice(0, 12),
-    formatBytes(image.parts[0]?.sizeBytes ?? 0),
-    overlaysOf(image),
-    image.compression,
-    `${formatDuration((Date.now() - image.usedAt.getTime()) / 1000)} ago`,
-  ]);
-  printLine(renderTable(['IMAGE', 'ID', 'SIF', 'OVERLAYS', 'COMPRESSION', 'LAST USED'], rows));
-  context.terminal.note(`${formatBytes(partBytes(images))} in all; the cache may hold ${formatBytes(cacheBytes)}.`);
-  return 0;
-}
-
-function overlaysOf({ parts }: CacheListing): string {
-  const sizes = parts.slice(1).map(({ sizeBytes }) => formatBytes(sizeBytes));
-  return sizes.length === 0 ? '-' : sizes.join(' + ');
-}
-
-function imageObject(image: CacheListing): { type: string } & Record<string, unknown> {
-  const { name, imageId, compression, permissions, usedAt } = image;
-  const parts = image.parts.map(({ sha256, sizeBytes, path }) => ({ sha256, sizeBytes, path }));
-  return { type: 'image', name, imageId, compression, permissions, usedAt: usedAt.toISOString(), parts };
-}
-
-export interface PruneOptions extends CommonOptions {
-  olderThan?: string;
-  all?: boolean;
-  dryRun?: boolean;
-}
-
-/** `hpcrun prune`: removes converted images from this machine; those in use come back with the next conversion. */
-export async function pruneCommand(options: PruneOptions): Promise<number> {
-  const context = makeContext(options);
-  const cache = new SifCache(join(context.directories.cache, 'sif'));
-  const before = partBytes(await cache.list());
-  const { cacheBytes } = await loadImageSettings(context, options, undefined);
-  const limits = parsePruning(options);
-  const { images, bytes } = await cache.trim(limits ? 0 : cacheBytes, {
-    ...(limits ? { olderThan: limits } : {}),
-    dryRun: options.dryRun === true,
+  return await withSession(context, options, async (session) => {
+    if (options.verify === true) return await verify(session, options);
+    await showStoredImages(session, options);
+    return 0;
   });
-  if (options.json) {
-    for (const image of images) printJson({ ...imageObject(image), type: 'pruned' });
-    printJson({ type: 'prune', dryRun: options.dryRun === true, beforeBytes: before, afterBytes: before - bytes });
-    return 0;
-  }
-  const verb = options.dryRun === true ? 'Would remove' : 'Removed';
-  for (const { name, imageId } of images) printLine(`${verb} ${name} (${imageId.replace('sha256:', '').slice(0, 12)})`);
-  context.terminal.note(
-    images.length === 0
-      ? `Nothing to remove: ${formatBytes(before)} of ${formatBytes(cacheBytes)}. Everything goes with --all.`
-      : `${formatBytes(before)} before, ${formatBytes(before - bytes)} ${options.dryRun === true ? 'then' : 'now'}.`,
-  );
-  return 0;
 }
 
-/** Images used before this go; undefined for as many as are too much for the cache. */
-function parsePruning({ olderThan, all }: PruneOptions): Date | undefined {
-  if (all === true) return new Date();
-  if (olderThan === undefined) return undefined;
-  const seconds = parseTime(olderThan);
-  if (seconds !== undefined) return new Date(Date.now() - seconds * 1000);
-  throw new HpcrunError('USAGE', `--older-than "${olderThan}" is not a time`, { hint: '--older-than 30d' });
+/** Whether a command is about a cluster at all: without one, it is about this machine. */
+export async function isOnCluster({ directories, env, cwd }: Context, options: CommonOptions): Promise<boolean> {
+  return await hasCluster({ directories, env, project: await loadProject(cwd), flag: options.cluster });
+}
+
+async function showStoredImages(session: Session, options: CommonOptions): Promise<void> {
+  const inventory = await listStoredImages(session);
+  if (options.json) {
+    for (const image of inventory.images) printJson(storedObject(session, image));
+    return;
+  }
+  if (inventory.images.length > 0) printLine(renderStored(inventory, session.cluster.store?.group !== undefined));
+  const layout = await session.layout();
+  const { stdout } = await runRemote(await session.connect(), 'asking for space', renderSpaceProbe(layout.store), {
+    signal: session.signal,
+  });
+  const bytes = inventory.images.reduce((sum, image) => sum + image.bytes, 0);
+  const left = explainLeft(parseSpace(stdout.toString('utf8')));
+  session.progress.note(
+    `${plural(inventory.images.length, 'image')} with ${formatBytes(bytes)} on ${session.cluster.name}, in ${layout.images}.${left === undefined ? '' : ` ${left}`}`,
+  );
+}
+
+function renderStored({ images, listing }: ImageInventory, isShared: boolean): string {
+  const rows = images.map((image) => [
+    image.name ?? '-',
+    shortId(image.sha256),
+    formatBytes(image.bytes),
+    image.kind === 'sif' ? 'SIF' : 'overlay',
+    image.liveJobs > 0 ? `${image.runs}, ${image.liveJobs} live` : String(image.runs),
+    `${formatDuration(listing.now - image.usedAt)} ago`,
+    ...(isShared ? [image.owner, lastUser(image)] : []),
+  ]);
+  return renderTable(
+    ['IMAGE', 'ID', 'SIZE', 'KIND', 'RUNS', 'LAST USED', ...(isShared ? ['OWNER', 'USED BY'] : [])],
+    rows,
+  );
+}
+
+function lastUser({ uses }: ListedImage): string {
+  return uses.toSorted((a, b) => b.usedAt - a.usedAt)[0]?.owner ?? '-';
+}
+
+function storedObject({ cluster }: Session, image: ListedImage): { type: string } & Record<string, unknown> {
+  const { name, sha256, bytes, kind, runs, liveJobs, usedAt, owner, uses } = image;
+  return {
+    type: 'image',
+    place: 'cluster',
+    cluster: cluster.name,
+    name: name ?? null,
+    sha256,
+    sizeBytes: bytes,
+    kind,
+    runs,
+    liveJobs,
+    usedAt: new Date(usedAt * 1000).toISOString(),
+    owner,
+    users: [...new Set(uses.map((use) => use.owner))],
+  };
+}
+
+async function verify(session: Session, options: CommonOptions): Promise<number> {
+  const { checked, damaged, unreadable } = await verifyImages(session);
+  if (options.json) {
+    for (const { sha256, found, isSetAside } of damaged)
+      printJson({ type: 'damaged', sha256, found, setAside: isSetAside });
+    printJson({ type: 'verified', cluster: session.cluster.name, images: checked, damaged: damaged.length });
+  }
+  if (unreadable.length > 0) {
+    session.progress.warn(`These may not be read, and were not: ${unreadable.map(shortId).join(', ')}`);
+  }
+  if (damaged.length === 0) return 0;
+  const foreign = damaged.filter(({ isSetAside }) => !isSetAside);
+  throw new HpcrunError(
+    'IMAGE_DAMAGED',
+    `damaged on ${session.cluster.name}: ${damaged.map(({ sha256 }) => shortId(sha256)).join(', ')}`,
+    {
+      hint:
+        foreign.length > 0
+          ? `Only their owners can remove these: ${foreign.map(({ sha256 }) => shortId(sha256)).join(', ')}.`
+          : 'They were set aside: the next submit sends them anew, and "hpcrun prune" removes them.',
+    },
+  );
 }

@@ -328,34 +328,56 @@ function defineImages(program: Command, setStatus: (status: number) => void): vo
     ['hpcrun convert --report my-image', 'only what will be different on a cluster'],
   );
   withExamples(
-    program
-      .command('images')
-      .summary('the images converted on this machine')
-      .description('Shows the images that have been converted here and are kept, the one used last first.')
-      .option('--json', 'print one JSON object a line')
-      .action(async (options: import('./context.js').CommonOptions) => {
+    onCluster(program.command('images'))
+      .summary("what the cluster's store holds and costs")
+      .description(
+        "Shows the images in the cluster's store, the one used last first: their sizes, how many runs use them, and who. With --local, " +
+          'the ones that have been converted on this machine.',
+      )
+      .option('--local', 'what has been converted on this machine')
+      .option('--verify', 'read every image and compare it with its checksum; set aside what is damaged')
+      .action(async (options: import('./images.js').ImagesOptions) => {
         const { imagesCommand } = await import('./images.js');
         setStatus(await imagesCommand(options));
       }),
-    ['hpcrun images', 'names, sizes, and when they were used'],
+    ['hpcrun images', 'names, sizes, and what uses them'],
+    ['hpcrun images --verify', 'after a disk of the cluster has failed'],
   );
   withExamples(
-    program
-      .command('prune')
-      .summary('remove converted images from this machine')
+    onCluster(program.command('rmi'))
+      .summary("remove images from the cluster's store")
       .description(
-        'Removes converted images from this machine, the ones used longest ago first, until the cache fits its limit. Nothing is lost: ' +
-          'they can be converted again. Images of Docker and of clusters are not touched.',
+        'Removes images from the cluster, never one that a pending or running job uses. They are sent again when a run needs them.',
       )
-      .option('--older-than <time>', 'all that were not used for so long, such as 30d')
-      .option('--all', 'all of them')
+      .argument('<images...>', 'names, ids or beginnings of ids, as "hpcrun images" shows them')
+      .option('--force', 'also what runs that are kept there have used')
+      .option('-y, --yes', 'do not ask')
+      .action(async (images: string[], options: import('./rmi.js').RmiOptions) => {
+        const { rmiCommand } = await import('./rmi.js');
+        setStatus(await rmiCommand(images, options));
+      }),
+    ['hpcrun rmi 5e1f0c', 'by the beginning of its id'],
+  );
+  withExamples(
+    onCluster(program.command('prune'))
+      .summary('remove what nothing needs, on the cluster and here')
+      .description(
+        'Shows and removes what takes room for nothing: images that no run uses and nobody has used for 30 days, unused code, damaged ' +
+          'images, abandoned uploads, what interrupted commands left behind, and the images converted here that are too much for the ' +
+          'cache. What a pending or running job needs is never touched, and runs only go with --older-than.',
+      )
+      .option('--older-than <time>', 'images that were not used, and runs that ended, so long ago, such as 30d')
+      .option('--all', 'all unused images and uploads, however young; all converted images here')
+      .option('--local', 'only on this machine')
       .option('--dry-run', 'only say what would go')
-      .option('--json', 'print one JSON object a line')
-      .action(async (options: import('./images.js').PruneOptions) => {
-        const { pruneCommand } = await import('./images.js');
+      .option('-y, --yes', 'do not ask')
+      .action(async (options: import('./prune.js').PruneOptions) => {
+        const { pruneCommand } = await import('./prune.js');
         setStatus(await pruneCommand(options));
       }),
-    ['hpcrun prune --older-than 30d', 'what was not used for a month'],
+    ['hpcrun prune --dry-run', 'what would go'],
+    ['hpcrun prune --older-than 30d', 'old runs and their results, too'],
+    ['hpcrun prune --local --older-than 30d', 'what was converted here and not used for a month'],
   );
 }
 

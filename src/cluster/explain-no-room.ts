@@ -95,6 +95,7 @@ export function renderUsageHint({ parts, unusedBytes, damagedBytes }: Usage, spa
         : []),
     ]);
   const runs = parts.get('runs') ?? 0;
+  const left = explainLeft(space);
   const advice = [
     ...(unusedBytes + damagedBytes > 0
       ? [`"hpcrun prune --all" would free up to ${formatBytes(unusedBytes + damagedBytes)}: images that no run uses.`]
@@ -105,7 +106,7 @@ export function renderUsageHint({ parts, unusedBytes, damagedBytes }: Usage, spa
   ];
   return [
     ...(lines.length > 0 ? ['hpcrun uses there:', ...lines] : []),
-    ...describeLeft(space),
+    ...(left === undefined ? [] : [left]),
     ...(advice.length > 0
       ? advice
       : ['Free some space or quota there, or set another "root:" or "store:" for the cluster.']),
@@ -113,12 +114,13 @@ export function renderUsageHint({ parts, unusedBytes, damagedBytes }: Usage, spa
   ].join('\n');
 }
 
-function describeLeft({ freeBytes, freeInodes, quotaLeftBytes, quotaLeftInodes }: Space): string[] {
+/** What is left on a file system and of a quota, in a sentence; undefined where nothing tells. */
+export function explainLeft({ freeBytes, freeInodes, quotaLeftBytes, quotaLeftInodes }: Space): string | undefined {
   const left = [
     ...(freeBytes === undefined ? [] : [`${formatBytes(freeBytes)} free`]),
     ...(freeInodes === undefined ? [] : [`room for ${freeInodes} files`]),
     ...(quotaLeftBytes === undefined ? [] : [`${formatBytes(quotaLeftBytes)} of your quota left`]),
     ...(quotaLeftInodes === undefined ? [] : [`${quotaLeftInodes} files of your quota left`]),
   ];
-  return left.length === 0 ? [] : [`On its file system: ${left.join(', ')}.`];
+  return left.length === 0 ? undefined : `On its file system: ${left.join(', ')}.`;
 }

@@ -88,6 +88,15 @@ export async function resolveCluster(sources: ClusterSources): Promise<ResolvedC
   });
 }
 
+/** Whether there is any cluster that could be meant: configured, asked for, or the sandbox. Throws CONFIG_INVALID. */
+export async function hasCluster(sources: ClusterSources): Promise<boolean> {
+  const { directories, env, project, flag } = sources;
+  const user = await loadUserConfig(directories);
+  const named = flag ?? env.HPCRUN_CLUSTER ?? project?.config.cluster ?? user.cluster ?? '';
+  const configured = { ...user.clusters, ...project?.config.clusters };
+  return named !== '' || Object.keys(configured).length > 0 || (await loadSandbox(sources)) !== undefined;
+}
+
 function sandboxFile({ directories, env }: Pick<ClusterSources, 'directories' | 'env'>): string {
   return sandboxClusterFile(directories, resolveSandboxName(env));
 }

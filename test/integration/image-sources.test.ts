@@ -160,15 +160,19 @@ describe('where an image comes from', () => {
   it('shows and removes what is kept on this machine', async () => {
     const project = await makeProject({});
     const env = { XDG_CACHE_HOME: join(project, 'cache') };
-    expect((await hpcrun(['images'], { cwd: project, env })).stderr).toContain('Nothing has been converted');
+    expect((await hpcrun(['images', '--local'], { cwd: project, env })).stderr).toContain('Nothing has been converted');
     await hpcrun(['convert', 'hpcrun-test/python', 'a.sif'], { cwd: project, env });
-    const listed = await hpcrun(['images', '--json'], { cwd: project, env });
+    const listed = await hpcrun(['images', '--local', '--json'], { cwd: project, env });
     expect(listed.objects).toMatchObject([{ type: 'image', name: 'hpcrun-test/python', compression: 'gzip' }]);
-    expect((await hpcrun(['images'], { cwd: project, env })).stdout).toMatch(/^IMAGE .*\nhpcrun-test\/python /);
-    const dry = await hpcrun(['prune', '--all', '--dry-run', '--json'], { cwd: project, env });
+    expect((await hpcrun(['images', '--local'], { cwd: project, env })).stdout).toMatch(
+      /^IMAGE .*\nhpcrun-test\/python /,
+    );
+    const dry = await hpcrun(['prune', '--local', '--all', '--dry-run', '--json'], { cwd: project, env });
     expect(dry.objects).toMatchObject([{ type: 'pruned' }, { type: 'prune', dryRun: true, afterBytes: 0 }]);
-    expect((await hpcrun(['prune'], { cwd: project, env })).stderr).toContain('Nothing to remove');
-    expect((await hpcrun(['prune', '--all'], { cwd: project, env })).stdout).toContain('Removed hpcrun-test/python');
-    expect((await hpcrun(['images', '--json'], { cwd: project, env })).objects).toEqual([]);
+    expect((await hpcrun(['prune', '--local'], { cwd: project, env })).stderr).toContain('Nothing to remove');
+    expect((await hpcrun(['prune', '--local', '--all'], { cwd: project, env })).stdout).toContain(
+      'Removed hpcrun-test/python',
+    );
+    expect((await hpcrun(['images', '--local', '--json'], { cwd: project, env })).objects).toEqual([]);
   });
 });
