@@ -98,11 +98,22 @@ function storedObject({ cluster }: Session, image: ListedImage): { type: string 
 }
 
 async function verify(session: Session, options: CommonOptions): Promise<number> {
-  const { checked, damaged, unreadable } = await verifyImages(session);
+  const { checked, damaged, damagedIndexes, unreadable } = await verifyImages(session);
   if (options.json) {
     for (const { sha256, found, isSetAside } of damaged)
       printJson({ type: 'damaged', sha256, found, setAside: isSetAside });
-    printJson({ type: 'verified', cluster: session.cluster.name, images: checked, damaged: damaged.length });
+    printJson({
+      type: 'verified',
+      cluster: session.cluster.name,
+      images: checked,
+      damaged: damaged.length,
+      damagedIndexes,
+    });
+  }
+  if (damagedIndexes.length > 0) {
+    session.progress.warn(
+      `The chunk indexes of these were damaged and are gone; the images are whole: ${damagedIndexes.map(shortId).join(', ')}`,
+    );
   }
   if (unreadable.length > 0) {
     session.progress.warn(`These may not be read, and were not: ${unreadable.map(shortId).join(', ')}`);

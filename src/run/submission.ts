@@ -198,6 +198,8 @@ ${renderUseMarks(
 )}
 mark_uses
 ${parts.map(renderPartCheck).join('\n')}
+# A clean-up leaves alone what was used within the hour.
+touch -c "$snapshot" 2>/dev/null
 ${code ? '' : `is_whole "$snapshot" || { echo 'missing code'; absent=1; }`}
 [ -z "$absent" ] || exit ${missingStatus}
 

@@ -16,6 +16,8 @@ export interface Verification {
   /** How many were read. */
   checked: number;
   damaged: DamagedImage[];
+  /** sha256 of whole images whose chunk index is not: it was removed, and no difference can be made from them. */
+  damagedIndexes: string[];
   /** sha256 of those that may not be read. */
   unreadable: string[];
 }
@@ -66,6 +68,14 @@ for image in "$@"; do
   sum=$(sha256_of <"$image")
   if [ "$sum" = "$sha" ]; then
     printf 'whole|%s|\\n' "$sha"
+    index=$sha.chunks
+    # Its last 32 bytes are the sha256 of the others.
+    [ -r "$index" ] || continue
+    length=$(($(stat -Lc %s "$index") - 32))
+    if [ "$(head -c "$length" "$index" | sha256_of)" != "$(tail -c 32 "$index" | od -An -v -tx1 | tr -d ' \\n')" ]; then
+      if [ -O "$index" ]; then rm -f "$index"; fi
+      printf 'index|%s|\\n' "$sha"
+    fi
   elif [ "\${#sum}" -ne 64 ]; then
     echo "$image could not be read to its end" >&2
     exit 1
@@ -87,5 +97,6 @@ export function parseVerification(text: string): Verification {
   );
   const whole = words(/^whole\|([0-9a-f]{64})\|$/gm);
   const unreadable = words(/^unreadable\|([0-9a-f]{64})\|$/gm).map(([sha256 = '']) => sha256);
-  return { checked: whole.length + damaged.length, damaged, unreadable };
+  const damagedIndexes = words(/^index\|([0-9a-f]{64})\|$/gm).map(([sha256 = '']) => sha256);
+  return { checked: whole.length + damaged.length, damaged, damagedIndexes, unreadable };
 }

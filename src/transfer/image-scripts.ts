@@ -68,7 +68,13 @@ for lock in $(find "$images"/.incoming-${image.sha256}-*/lock -mmin -${lockMinut
   sed 's/^/${surveyLine.busy}/;q' "$lock"
 done
 if [ "$blocks" ]; then echo ${surveyLine.blocks}; fi
-if [ -e "$incoming/plan" ]; then
+# Without what it copies from, a plan is worth nothing.
+has_sources() {
+  for source in $(sed -n 's/^copy [0-9]* [0-9]* //p' "$incoming/plan" | sort -u); do
+    [ -e "$images/$source.sif" ] || return 1
+  done
+}
+if [ -e "$incoming/plan" ] && has_sources; then
   sed 's/^/${surveyLine.plan}/' "$incoming/plan"
   cat "$incoming"/done.* 2>/dev/null | sed 's/^/${surveyLine.done}/'
   echo "${surveyLine.arrived}$(stat -Lc %s "$incoming/data" 2>/dev/null)"
@@ -196,6 +202,8 @@ emit() {
   done <plan
   : >emitted
 }
+# So that a clean-up leaves what is copied from alone.
+for source in $(sed -n 's/^copy [0-9]* [0-9]* //p' plan | sort -u); do touch -c "../$source.sif" 2>/dev/null; done
 rm -f emitted tee.error
 sum=$(emit | ${keep} | sha256_of)
 if [ -s tee.error ]; then

@@ -98,7 +98,7 @@ describe('hpcrun push', () => {
   });
 
   it('refuses a rate that is none', async () => {
-    const result = await hpcrun(['push', '--bwlimit', 'fast'], { cwd: project });
+    const result = await hpcrun(['push', '--bwlimit', 'fast', 'any.sif'], { cwd: project });
     expect(result.exitCode).toBe(2);
     expect(result.stderr).toContain('--bwlimit "fast" is not a rate');
   });
