@@ -1,6 +1,7 @@
 import { loadUserConfig, resolveCluster } from '../config/cluster.js';
 import { resolveDirectories, type Directories } from '../config/directories.js';
 import { loadProject, type Project } from '../config/project.js';
+import { parseBytes } from '../config/quantities.js';
 import { HpcrunError, interrupted } from '../errors.js';
 import { engineNames, type EngineName } from '../image/engine.js';
 import { Session } from '../run/session.js';
@@ -12,6 +13,7 @@ export interface CommonOptions {
   input?: boolean;
   cluster?: string;
   engine?: string;
+  bwlimit?: string;
 }
 
 /** The outside world of one command. */
@@ -57,6 +59,7 @@ export async function withSession<T>(
     env,
     cluster,
     ...(await loadImageSettings(context, options, project)),
+    bytesPerSecond: parseRate(options.bwlimit),
     progress: terminal,
     prompter: terminal.prompter,
     signal,
@@ -66,6 +69,16 @@ export async function withSession<T>(
   } finally {
     await session.close();
   }
+}
+
+/** `--bwlimit`, in bytes a second. Throws USAGE. */
+export function parseRate(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const bytes = parseBytes(text.replace(/\/s$/, ''));
+  if (bytes !== undefined && bytes > 0) return bytes;
+  throw new HpcrunError('USAGE', `--bwlimit "${text}" is not a rate`, {
+    hint: '--bwlimit 2M for two megabytes a second; 0 is not a limit.',
+  });
 }
 
 const defaultCacheBytes = 50 * 2 ** 30;

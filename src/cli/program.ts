@@ -121,6 +121,7 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
       .option('--engine <name>', 'docker or podman (default: HPCRUN_ENGINE, hpcrun.yaml, or the one that is there)')
       .option('--convert <way>', 'how the image becomes a SIF: auto, native, apptainer, remote, slurm or registry')
       .option('--no-cache', 'convert all of the image, whatever has been converted before')
+      .option('--bwlimit <rate>', 'send images no faster than this, such as 2M for 2 MiB a second')
       .passThroughOptions()
       .action(async (words: string[], options: import('./submit.js').SubmitOptions) => {
         const { submitCommand } = await import('./submit.js');
@@ -183,6 +184,30 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
     ['hpcrun run -v "$PWD/sample:/data:ro" train.py', "with data of this machine in place of the cluster's"],
     ['hpcrun run --offline train.py', 'does it need the network?'],
     ['hpcrun run -it -- bash', 'look around in the container'],
+  );
+
+  withExamples(
+    onCluster(program.command('push'))
+      .summary('send the image to the cluster, without a job')
+      .description(
+        "Builds and converts the project's image, or takes the one that is named, and copies it to the cluster, so that the next submit " +
+          'finds it there. Only what no image there has is sent; a command that was cut off goes on where it stopped.',
+      )
+      .argument(
+        '[image]',
+        "an image of Docker's or Podman's, or a file that ends in .sif (default: the project's image)",
+      )
+      .option('--build-arg <name[=value]>', 'a build argument for the Dockerfile (repeatable)', collect)
+      .option('--engine <name>', 'docker or podman (default: HPCRUN_ENGINE, hpcrun.yaml, or the one that is there)')
+      .option('--convert <way>', 'how the image becomes a SIF: auto, native, apptainer, remote, slurm or registry')
+      .option('--no-cache', 'convert all of the image, whatever has been converted before')
+      .option('--bwlimit <rate>', 'send no faster than this, such as 2M for 2 MiB a second')
+      .action(async (image: string | undefined, options: import('./push.js').PushOptions) => {
+        const { pushCommand } = await import('./push.js');
+        setStatus(await pushCommand(image, options));
+      }),
+    ['hpcrun push', "the project's image, over night"],
+    ['hpcrun push --bwlimit 1M my-image', 'and leave some of the line to the others'],
   );
 
   withExamples(

@@ -53,7 +53,8 @@ export function warnOfLateOptions({ terminal }: Context, words: string[], isComm
   terminal.note(`${late} stands behind ${script} and goes to it; for hpcrun it has to stand before.`);
 }
 
-function parseConversion(text: string): Conversion {
+/** `--convert`. Throws USAGE. */
+export function parseConversion(text: string): Conversion {
   const known = conversions.find((each) => each === text);
   if (known !== undefined) return known;
   throw new HpcrunError('USAGE', `there is no way "${text}" to convert an image`, {

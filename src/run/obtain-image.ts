@@ -2,7 +2,7 @@ import type { ClusterFacts } from '../cluster/probe.js';
 import { HpcrunError } from '../errors.js';
 import type { ContainerEngine, ImageInfo } from '../image/engine.js';
 import { withStep } from '../progress.js';
-import type { ImageSource, Plan } from './plan.js';
+import type { ImagePlan, ImageSource } from './plan.js';
 import type { Session } from './session.js';
 
 /** What getting an image needs of a session. */
@@ -11,7 +11,7 @@ export type ImageSession = Pick<Session, 'engine' | 'progress' | 'signal'>;
 /** Builds, finds or pulls the plan's image; `built` is false where it was there already. Throws BUILD_FAILED or IMAGE_NOT_FOUND. */
 export async function obtainImage(
   session: ImageSession,
-  plan: Plan,
+  plan: ImagePlan,
   source: Exclude<ImageSource, { kind: 'sif' }>,
   facts: Pick<ClusterFacts, 'architecture'>,
 ): Promise<{ info: ImageInfo; built: boolean }> {

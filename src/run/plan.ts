@@ -34,21 +34,26 @@ export type ImageSource =
   | { kind: 'name'; name: string }
   | { kind: 'sif'; path: string };
 
-/** Everything that is decided before anything is done. */
-export interface Plan {
-  name: string;
-  project: Project;
+/** What is decided about an image before anything is done. */
+export interface ImagePlan {
   image: ImageSource;
   /** `linux/amd64` and the like; undefined for the cluster's. */
   platform: string | undefined;
   permissions: 'open' | 'keep';
   conversion: Conversion;
   noCache: boolean;
+  /** Of the job, for a conversion that is a job, too. */
+  resources: Resources;
+  mount: string;
+}
+
+/** Everything that is decided before anything is done. */
+export interface Plan extends ImagePlan {
+  name: string;
+  project: Project;
   command: RequestedCommand;
   /** The job's working directory in the container. */
   containerDirectory: string;
-  mount: string;
-  resources: Resources;
   /** Variables of the job, secrets included. */
   variables: Record<string, string>;
   /** Sources are still as the user wrote them. */
@@ -66,21 +71,14 @@ export async function planRun(
   env: NodeJS.ProcessEnv,
 ): Promise<Plan> {
   const { config, directory } = project;
-  const image = await planImage(project, readVariables(request.buildArgs, env, '--build-arg'));
   const command = await planCommand(project, request, cwd);
   const inside = relative(directory, cwd).split(sep).join('/');
   return {
     name: request.name ?? config.name ?? defaultName(command, directory),
     project,
-    image,
-    platform: config.image.platform === 'auto' ? undefined : config.image.platform,
-    permissions: config.image.permissions,
-    conversion: request.conversion ?? config.convert ?? 'auto',
-    noCache: request.noCache ?? false,
+    ...(await planImage(project, request, env)),
     command,
     containerDirectory: posix.join(config.mount, inside),
-    mount: config.mount,
-    resources: { ...config.resources, ...request.resources },
     variables: requireSettable({
       ...config.env,
       ...readVariables(config.secrets, env, 'secrets'),
@@ -90,7 +88,27 @@ export async function planRun(
   };
 }
 
-async function planImage({ config, directory }: Project, buildArgs: Record<string, string>): Promise<ImageSource> {
+/**
+ * The part of a plan that is about the image. Throws DOCKERFILE_NOT_FOUND, IMAGE_NOT_FOUND, VARIABLE_MISSING or USAGE.
+ */
+export async function planImage(
+  project: Project,
+  request: Pick<SubmitRequest, 'resources' | 'buildArgs' | 'conversion' | 'noCache'>,
+  env: NodeJS.ProcessEnv,
+): Promise<ImagePlan> {
+  const { config } = project;
+  return {
+    image: await findSource(project, readVariables(request.buildArgs, env, '--build-arg')),
+    platform: config.image.platform === 'auto' ? undefined : config.image.platform,
+    permissions: config.image.permissions,
+    conversion: request.conversion ?? config.convert ?? 'auto',
+    noCache: request.noCache ?? false,
+    mount: config.mount,
+    resources: { ...config.resources, ...request.resources },
+  };
+}
+
+async function findSource({ config, directory }: Project, buildArgs: Record<string, string>): Promise<ImageSource> {
   const { dockerfile, context, target, args, name, sif } = config.image;
   if ((name ?? sif) !== undefined && Object.keys(buildArgs).length > 0) {
     throw new HpcrunError('USAGE', '--build-arg is for an image that is built; this project names a finished one', {

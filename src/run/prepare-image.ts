@@ -16,7 +16,8 @@ import { KnownConversions } from './conversion/known-conversions.js';
 import { obtainConverted } from './conversion/obtain-converted.js';
 import type { ApptainerWay, WayIn } from './conversion/way-in.js';
 import { obtainImage, requireArchitecture } from './obtain-image.js';
-import { describeImage, type Plan } from './plan.js';
+import { describeImage, type ImagePlan } from './plan.js';
+import { chunkIndexes } from './chunk-indexes.js';
 import type { Session } from './session.js';
 
 /** A file an image consists of on the cluster; `path` is where it is here, undefined if it is only there. */
@@ -45,7 +46,7 @@ export interface PreparedImage {
  * Builds or finds the plan's image and converts it for the cluster. Throws PLATFORM_MISMATCH before anything is converted,
  * and what building and converting throw.
  */
-export async function prepareImage(session: Session, plan: Plan, facts: ClusterFacts): Promise<PreparedImage> {
+export async function prepareImage(session: Session, plan: ImagePlan, facts: ClusterFacts): Promise<PreparedImage> {
   const { image: source } = plan;
   if (source.kind === 'sif') return await useSif(session, source.path, facts);
   const { info, built } = await obtainImage(session, plan, source, facts);
@@ -77,6 +78,9 @@ export async function prepareImage(session: Session, plan: Plan, facts: ClusterF
     progress: session.progress,
     signal,
   });
+  const [base] = image.parts;
+  // Right after it was made it is still in memory; the upload that follows wants to know.
+  if (how === 'converted' && base) await chunkIndexes(session).obtain(base.path, base.sha256, signal);
   const node = describeNode(facts, containers);
   const findings = reportParity({ info, survey: image.survey, permissions: plan.permissions, node });
   reportDifferences(session, findings, (plan.resources.gpus?.count ?? 0) > 0);
@@ -86,7 +90,7 @@ export async function prepareImage(session: Session, plan: Plan, facts: ClusterF
   return { ...made, parts: image.parts, isNative: true, volumes, converted: how !== 'cached' };
 }
 
-async function chooseConversion(session: Session, plan: Plan, { compression }: Recipe): Promise<WayIn> {
+async function chooseConversion(session: Session, plan: ImagePlan, { compression }: Recipe): Promise<WayIn> {
   const ways = makeWays({
     engine: session.engine,
     connect: session.connect,
@@ -105,7 +109,7 @@ async function chooseConversion(session: Session, plan: Plan, { compression }: R
 /** Apptainer's own conversion evaluates ENV in a shell, so that the job has to bring the values itself. */
 async function convertWithApptainer(
   { cluster, inputs, progress, signal }: Session,
-  plan: Plan,
+  plan: ImagePlan,
   info: ImageInfo,
   way: ApptainerWay,
 ): Promise<Pick<PreparedImage, 'parts' | 'isNative' | 'volumes' | 'converted' | 'forget'>> {

@@ -19,6 +19,8 @@ export interface SessionInputs {
   engine: EngineName | undefined;
   /** The local image cache's limit, in bytes. */
   cacheBytes: number;
+  /** How fast images may be sent, in bytes a second; undefined for as fast as they go. */
+  bytesPerSecond: number | undefined;
   progress: Progress;
   prompter: Prompter;
   signal: AbortSignal;

@@ -2,16 +2,17 @@ import { RemoteLayout } from '../cluster/layout.js';
 import { HpcrunError } from '../errors.js';
 import { splitEnvironment } from '../image/container-metadata.js';
 import type { ImageInfo } from '../image/engine.js';
-import { formatBytes, withStep } from '../progress.js';
+import { withStep } from '../progress.js';
 import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
 import type { Connection } from '../ssh/connection.js';
-import { uploadFile } from '../transfer/upload-file.js';
+import { RateLimit } from '../transfer/rate-limit.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
-import { prepareImage, type ImagePart, type PreparedImage } from './prepare-image.js';
+import { prepareImage, type PreparedImage } from './prepare-image.js';
 import { snapshotProject } from './project-snapshot.js';
 import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
+import { sendPart } from './send-image.js';
 import type { Session } from './session.js';
 import { submitToCluster, type SubmissionResult } from './submission.js';
 
@@ -96,6 +97,7 @@ async function withUploads(
   { image, record, sendCode }: { image: PreparedImage; record: RunRecord; sendCode: boolean },
   submit: (withCode: boolean) => Promise<SubmissionResult>,
 ): Promise<{ jobId: string; uploaded: boolean }> {
+  const limit = new RateLimit(session.inputs.bytesPerSecond);
   let uploaded = false;
   let withCode = sendCode;
   for (let attempt = 0; attempt < 3; attempt += 1) {
@@ -113,11 +115,8 @@ async function withUploads(
     for (const [index, part] of image.parts.entries()) {
       if (!result.image.includes(part.sha256)) continue;
       if (part.path === undefined) await image.forget?.();
-      await uploadPart(session, connection, {
-        part,
-        isOverlay: index > 0,
-        layout: new RemoteLayout(record.root, record.store),
-      });
+      const layout = new RemoteLayout(record.root, record.store);
+      await sendPart(session, connection, { part, isOverlay: index > 0, name: record.image.tag, layout, limit });
       uploaded = true;
     }
   }
@@ -128,46 +127,4 @@ async function withUploads(
       hint: 'Is something cleaning up there? Look at the cluster\'s scratch policy, or set another "root:".',
     },
   );
-}
-
-async function uploadPart(
-  session: Session,
-  connection: Connection,
-  { part, isOverlay, layout }: { part: ImagePart; isOverlay: boolean; layout: RemoteLayout },
-): Promise<void> {
-  const { path: localPath, sha256, sizeBytes } = part;
-  if (localPath === undefined) {
-    throw new HpcrunError(
-      'TRANSFER_FAILED',
-      `the image ${sha256} was made on ${session.cluster.name} and is gone from there`,
-      {
-        hint: 'Submit again: it is then made anew.',
-      },
-    );
-  }
-  const remotePath = isOverlay ? layout.overlay(sha256) : layout.image(sha256);
-  const what = isOverlay ? 'the changes to the image' : 'the image';
-  const startedAt = Date.now();
-  await withStep(
-    session.progress,
-    `Uploading ${what}`,
-    (step) =>
-      uploadFile(
-        connection,
-        { localPath, sizeBytes, sha256, remotePath, mode: '0440' },
-        {
-          signal: session.signal,
-          onProgress: (sent) => {
-            step.update(describeTransfer(sent, sizeBytes, (Date.now() - startedAt) / 1000));
-          },
-        },
-      ),
-    () => `Uploaded ${what} (${formatBytes(sizeBytes)})`,
-  );
-}
-
-function describeTransfer(sent: number, total: number, seconds: number): string {
-  const rate = sent / Math.max(seconds, 0.1);
-  const left = Math.ceil((total - sent) / Math.max(rate, 1));
-  return `${Math.floor((100 * sent) / total)} %, ${formatBytes(rate)}/s, ${left} s left`;
 }

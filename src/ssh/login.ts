@@ -1,4 +1,4 @@
-import { connect as connectSocket } from 'node:net';
+import { connect as connectSocket, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Client, type Algorithms, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2';
 import { HpcrunError, interrupted, messageOf, throwIfInterrupted } from '../errors.js';
@@ -63,9 +63,30 @@ export function openSocket(settings: HostSettings, through: Client | undefined, 
     // The listener stays: an error between here and the handshake is the handshake's to report.
     socket.on('error', settle);
     socket.once('connect', () => {
+      joinWrites(socket);
       settle(socket);
     });
   });
+}
+
+/**
+ * Makes one system call of all that is written to a socket in one turn of the event loop. ssh2 writes each packet of 32 KiB for
+ * itself, which costs a third of what a fast link carries.
+ */
+function joinWrites(socket: Socket): void {
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
+  let isHeld = false;
+  socket.write = (...args: unknown[]) => {
+    if (!isHeld) {
+      isHeld = true;
+      socket.cork();
+      setImmediate(() => {
+        isHeld = false;
+        socket.uncork();
+      });
+    }
+    return write(...args);
+  };
 }
 
 /**

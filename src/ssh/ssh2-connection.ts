@@ -63,6 +63,8 @@ function watch(channel: ClientChannel): OpenChannel {
 
 class Ssh2Connection implements Connection {
   private lost: Error | undefined;
+  /** Of the channels that are open, what settles when they close. */
+  private readonly open = new Set<Promise<void>>();
 
   constructor(
     private readonly client: Client,
@@ -125,7 +127,26 @@ class Ssh2Connection implements Connection {
     }
   }
 
-  private openChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
+  /**
+   * A channel, at the latest when one of those that are open has ended: servers allow a number of sessions (MaxSessions of
+   * sshd_config), and refuse more.
+   */
+  private async openChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
+    for (;;) {
+      const others = [...this.open];
+      try {
+        const opened = await this.tryChannel(command, signal);
+        this.open.add(opened.closed);
+        void opened.closed.then(() => this.open.delete(opened.closed));
+        return opened;
+      } catch (error) {
+        if (others.length === 0 || !(error instanceof SessionRefused)) throw error;
+        await Promise.race(others);
+      }
+    }
+  }
+
+  private tryChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         reject(timedOut(this.description, commandTimeoutMs));
@@ -152,7 +173,8 @@ class Ssh2Connection implements Connection {
           this.client.off('close', onClose);
           clearTimeout(timer);
           signal.removeEventListener('abort', onAbort);
-          if (error) lost(error);
+          if (error && isRefusal(error)) reject(new SessionRefused(this.description, error));
+          else if (error) lost(error);
           else if (signal.aborted) channel.close();
           else resolve(watch(channel));
         });
@@ -212,6 +234,21 @@ function connectionLost(description: string, cause: unknown): HpcrunError {
     hint: 'Nothing half-written is ever used: run the same command again.',
     cause,
   });
+}
+
+/** The server has no room for another session beside those that are open. */
+class SessionRefused extends HpcrunError {
+  constructor(description: string, cause: Error) {
+    super('CONNECTION_LOST', `${description} allows no further session: ${printable(cause.message)}`, {
+      hint: 'Other programs may use the same connection; try again in a moment.',
+      cause,
+    });
+  }
+}
+
+/** The server's answer, RFC 4254, section 5.1; OpenSSH says "connect failed" beyond MaxSessions. */
+function isRefusal(error: Error): boolean {
+  return 'reason' in error && error.message.includes('open failure');
 }
 
 function timedOut(description: string, timeoutMs: number): HpcrunError {
