@@ -50,7 +50,7 @@ async function double(image: string, directory: string): Promise<string> {
   const { stdout } = await execa('docker', ['image', 'inspect', '--format', '{{.Size}}', image]);
   const megabytes = Math.floor(Number(stdout) / 1e6);
   const fill = `for part in $(seq ${megabytes}); do head -c 1000000 /dev/urandom >/opt/$part; done`;
-  return await buildImage(`${image}-twice`, `FROM ${image}\nRUN ${fill}\n`, directory);
+  return await buildImage(`${image}-twice`, `FROM ${image}\nUSER root\nRUN ${fill}\n`, directory);
 }
 
 const zstd = ['--compression', 'zstd', '--force'];

@@ -25,7 +25,7 @@ export async function buildImage(tag: string, dockerfile: string, directory: str
 
 /** The image with a script of one line in it, before and after that line was changed. */
 export async function changeOneLine(image: string, directory: string): Promise<{ before: string; after: string }> {
-  const script = (line: string) => `FROM ${image}\nRUN echo '${line}' >/opt/train.py\n`;
+  const script = (line: string) => `FROM ${image}\nUSER root\nRUN echo '${line}' >/opt/train.py\n`;
   return {
     before: await buildImage(`${image}-before`, script('print(1)'), directory),
     after: await buildImage(`${image}-line`, script('print(2)'), directory),
