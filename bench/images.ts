@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageDirectory } from '../src/package-directory.js';
 
@@ -32,21 +32,38 @@ export async function changeOneLine(image: string, directory: string): Promise<{
   };
 }
 
-/** The image with one of Debian's packages more, and the size of what was fetched for it, compressed as it comes. */
-export async function addPackage(
-  image: string,
-  name: string,
-  directory: string,
-): Promise<{ image: string; packageBytes: number }> {
+/** The image with one of Debian's packages more, and two sizes to compare an upload with; bytes. */
+export interface LargerImage {
+  image: string;
+  /** What apt fetched, compressed with xz, without the byte code that installing it makes. */
+  debBytes: number;
+  /** What was added to the image, compressed with gzip: what `docker push` would send. */
+  layerBytes: number;
+}
+
+export async function addPackage(image: string, name: string, directory: string): Promise<LargerImage> {
   const install = `apt-get install -y --no-install-recommends ${name}`;
   const script = `apt-get update >/dev/null && ${install} -qq --print-uris`;
   const { stdout } = await execa('docker', ['run', '--rm', '--user', '0', '--entrypoint', 'sh', image, '-c', script]);
   // A line is 'URI' FILE SIZE HASH.
   const sizes = [...stdout.matchAll(/^'[^']+' \S+\.deb (\d+) /gm)].map(([, size]) => Number(size));
   if (sizes.length === 0) throw new Error(`${name} brings nothing new to ${image}`);
-  const dockerfile = `FROM ${image}\nUSER root\nRUN apt-get update && ${install} && rm -rf /var/lib/apt/lists/*\n`;
+  const run = `apt-get update && ${install} && apt-get clean && rm -rf /var/lib/apt/lists/*`;
+  const larger = await buildImage(`${image}-package`, `FROM ${image}\nUSER root\nRUN ${run}\n`, directory);
   return {
-    image: await buildImage(`${image}-package`, dockerfile, directory),
-    packageBytes: sizes.reduce((sum, size) => sum + size, 0),
+    image: larger,
+    debBytes: sizes.reduce((sum, size) => sum + size, 0),
+    layerBytes: await compressedTopLayer(larger, directory),
   };
+}
+
+async function compressedTopLayer(image: string, directory: string): Promise<number> {
+  const archive = join(directory, 'layers.tar');
+  await execa('docker', ['save', '--output', archive, image]);
+  const { stdout } = await execa('tar', ['-xOf', archive, 'manifest.json']);
+  const [{ Layers: layers }] = JSON.parse(stdout) as [{ Layers: string[] }];
+  const script = 'tar -xOf "$1" "$2" | gzip -c | wc -c';
+  const { stdout: size } = await execa('sh', ['-c', script, 'sh', archive, layers.at(-1) ?? '']);
+  await rm(archive);
+  return Number(size);
 }
