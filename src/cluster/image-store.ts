@@ -3,7 +3,7 @@ import type { RemoteLayout } from './layout.js';
 
 /** Octal mode of an image in a store: in a group's, its members read it; otherwise nobody but the owner does. */
 export function imageMode(group: string | undefined): string {
-  return group === undefined ? '0400' : '0440';
+  return '0440';
 }
 
 /**

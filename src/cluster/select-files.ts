@@ -12,7 +12,7 @@ const alwaysIgnored = ['.git', `/${resultsDirectoryName}/`];
 
 /** A file of the project, as it will stand in the snapshot. */
 export type ProjectFile =
-  | { type: 'file'; path: string; sizeBytes: number; isExecutable: boolean; mtime: Date }
+  | { type: 'file'; path: string; sizeBytes: number; isExecutable: boolean }
   | { type: 'symlink'; path: string; target: string }
   /** Only empty directories are listed; the others follow from their files. */
   | { type: 'directory'; path: string };
@@ -23,9 +23,7 @@ export type ProjectFile =
  * CODE_UNSENDABLE for links that leave the project, special files and names that are not UTF-8.
  */
 export async function selectFiles(projectDirectory: string): Promise<ProjectFile[]> {
-  const filter = ignore({ ignorecase: false })
-    .add(alwaysIgnored)
-    .add(await readIgnoreFile(projectDirectory));
+  const filter = await readIgnoreFilter(projectDirectory);
   const paths = (await listWithGit(projectDirectory, '')) ?? (await reading(walk(projectDirectory, '', filter)));
   const files: ProjectFile[] = [];
   const problems: string[] = [];
@@ -40,6 +38,13 @@ export async function selectFiles(projectDirectory: string): Promise<ProjectFile
     });
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Knows what is never sent, whatever git thinks of it: what .hpcrunignore names, and results. */
+export async function readIgnoreFilter(projectDirectory: string): Promise<Ignore> {
+  return ignore({ ignorecase: false })
+    .add(alwaysIgnored)
+    .add(await readIgnoreFile(projectDirectory));
 }
 
 async function readIgnoreFile(directory: string): Promise<string> {
@@ -101,7 +106,7 @@ async function describe(root: string, path: string, problems: string[]): Promise
     throw error;
   }
   if (stats.isFile()) {
-    return { type: 'file', path, sizeBytes: stats.size, isExecutable: (stats.mode & 0o100) !== 0, mtime: stats.mtime };
+    return { type: 'file', path, sizeBytes: stats.size, isExecutable: (stats.mode & 0o100) !== 0 };
   }
   if (stats.isDirectory()) return { type: 'directory', path };
   if (stats.isSymbolicLink()) {

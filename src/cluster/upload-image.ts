@@ -27,7 +27,7 @@ import { chooseBases } from './delta-bases.js';
 import { sendBlocks, type SendingOptions, type UploadOutcome } from './send-blocks.js';
 
 const attempts = 3;
-const busyPollMs = 3000;
+const busyPollMs = 1000;
 
 // The image, what is known of it, and what an unfinished upload consists of.
 const filesMade = 20;

@@ -1,17 +1,18 @@
 import { execa } from 'execa';
+import type { RunRecord } from './record.js';
 
-export interface GitState {
-  commit: string;
-  isDirty: boolean;
-}
-
-/** The commit a project is at and whether it has changes on top; null outside of git or before the first commit. */
-export async function readGitState(directory: string): Promise<GitState | null> {
+/** The commit and branch a project is at and whether it has changes on top; null outside of git or before the first commit. */
+export async function readGitState(directory: string): Promise<RunRecord['code']['git']> {
   const git = execa({ reject: false, stdin: 'ignore' });
-  const [head, status] = await Promise.all([
+  const [head, branch, status] = await Promise.all([
     git('git', ['-C', directory, 'rev-parse', '--verify', 'HEAD']),
+    git('git', ['-C', directory, 'symbolic-ref', '--quiet', '--short', 'HEAD']),
     git('git', ['-C', directory, 'status', '--porcelain', '--', '.']),
   ]);
   if (head.exitCode !== 0 || status.exitCode !== 0) return null;
-  return { commit: head.stdout.trim(), isDirty: status.stdout.trim() !== '' };
+  return {
+    commit: head.stdout.trim(),
+    ...(branch.exitCode === 0 ? { branch: branch.stdout.trim() } : {}),
+    isDirty: status.stdout.trim() !== '',
+  };
 }

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { takeSnapshot, type Snapshot } from '../cluster/snapshot.js';
+import { listLargest, takeSnapshot, type Snapshot } from '../cluster/snapshot.js';
 import { HpcrunError } from '../errors.js';
 import { formatBytes, type Progress } from '../progress.js';
 import type { Plan } from './plan.js';
@@ -11,7 +11,7 @@ export async function snapshotProject(progress: Progress, plan: Plan): Promise<S
   const snapshot = await takeSnapshot(plan.project.directory);
   if (snapshot.sizeBytes > largeBytes) {
     progress.warn(
-      `The project is ${formatBytes(snapshot.sizeBytes)}; data is better kept on the cluster and bound with -v, and named in .hpcrunignore.`,
+      `The project is ${formatBytes(snapshot.sizeBytes)}; data is better kept on the cluster and bound with -v, and named in .hpcrunignore. Its largest files:\n${listLargest(snapshot.files)}`,
     );
   }
   requireSent(plan, snapshot);

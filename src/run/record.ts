@@ -30,7 +30,14 @@ const recordSchema = z.object({
   code: z.object({
     treeHash: z.string(),
     files: z.int(),
-    git: z.object({ commit: z.string(), isDirty: z.boolean() }).nullable(),
+    git: z
+      .object({
+        commit: z.string(),
+        /** Unknown of old records and of a detached HEAD. */
+        branch: z.string().optional(),
+        isDirty: z.boolean(),
+      })
+      .nullable(),
   }),
   command: z.array(z.string()),
   containerDirectory: z.string(),

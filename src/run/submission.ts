@@ -1,7 +1,12 @@
-import { Readable } from 'node:stream';
+import { posix } from 'node:path';
+import { pipeline, Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
 import { pack as createPack } from 'tar-stream';
 import type { RemoteLayout } from '../cluster/layout.js';
-import { packSnapshot, type Snapshot } from '../cluster/snapshot.js';
+import { discardTrees } from '../cluster/objects.js';
+import { packSnapshot, type Delivery } from '../cluster/pack-snapshot.js';
+import type { Snapshot } from '../cluster/snapshot.js';
+import { copyTree, forgive, linkComplaints, renderIsWhole, renderStoreSnapshot } from '../cluster/store-snapshot.js';
 import { HpcrunError, messageOf } from '../errors.js';
 import type { Connection } from '../ssh/connection.js';
 import { quote } from '../ssh/quote.js';
@@ -18,12 +23,19 @@ export interface Submission {
   /** The job's variables, secrets included. */
   variables: Record<string, string>;
   snapshot: Snapshot;
+  /** What the project's code has on top of its commit, as a patch; undefined where it has nothing or there is no git. */
+  changes: Buffer | undefined;
 }
 
 export type SubmissionResult =
   | { kind: 'submitted'; jobId: string }
   /** Nothing was done because these are not on the cluster. */
-  | { kind: 'missing'; /** sha256 of the image's parts. */ image: string[]; code: boolean };
+  | {
+      kind: 'missing';
+      /** sha256 of the image's parts. */ image: string[];
+      code: boolean;
+      /** It could not be made because there are no hard links. */ noLinks: boolean;
+    };
 
 const missingStatus = 92;
 const refusedStatus = 93;
@@ -36,22 +48,22 @@ const completeEntry = 'complete';
 
 /**
  * Hands a run over to the cluster in one remote command: checks that everything it needs is there, makes the run's
- * directory and work copy, and calls sbatch. The same shell that calls sbatch writes its answer down. `withCode` sends
- * the project's files along. Throws SLURM_REFUSED, BIND_SOURCE_MISSING, SLURM_MISSING, REMOTE_DISK_FULL, and
+ * directory and work copy, and calls sbatch. The same shell that calls sbatch writes its answer down. `code` says
+ * what of the project's files is sent along; undefined for nothing. Throws CODE_UNSENDABLE, SLURM_REFUSED, BIND_SOURCE_MISSING, SLURM_MISSING, REMOTE_DISK_FULL, and
  * SUBMISSION_UNCERTAIN if the connection broke before the answer came.
  */
 export async function submitToCluster(
   connection: Connection,
   layout: RemoteLayout,
   submission: Submission,
-  options: { withCode: boolean; signal: AbortSignal },
+  options: { code: Delivery | undefined; signal: AbortSignal },
 ): Promise<SubmissionResult> {
-  const script = scriptPrelude + renderSubmissionScript(layout, submission.record, options.withCode);
+  const script = scriptPrelude + renderSubmissionScript(layout, submission, options.code);
   let result;
   try {
     // sbatch itself tries for two minutes before it gives up.
     result = await connection.run(script, {
-      stdin: renderBundle(submission, options.withCode),
+      stdin: renderBundle(layout, submission, options.code),
       signal: options.signal,
       // A parallel file system takes its time for each file.
       timeoutMs: 180_000 + submission.snapshot.sizeBytes / 20 + submission.snapshot.files.length * 50,
@@ -75,6 +87,7 @@ export async function submitToCluster(
         kind: 'missing',
         image: [...output.matchAll(/^missing image ([0-9a-f]{64})$/gm)].map((match) => match[1] ?? ''),
         code: /^missing code$/m.test(output),
+        noLinks: /^no links$/m.test(output),
       };
     case refusedStatus:
       throw new HpcrunError('SLURM_REFUSED', printable(result.stderr.trim()) || 'sbatch failed without a message', {
@@ -107,22 +120,40 @@ function uncertain(record: RunRecord, why: string, cause?: HpcrunError): HpcrunE
   });
 }
 
-/** A tar of what the far side needs: `run/` always, `code/` if asked for. */
-function renderBundle({ record, jobScript, variables, snapshot }: Submission, withCode: boolean): Readable {
+/**
+ * A tar, compressed, to be unpacked in the root: what the run needs, and of the project's code what `code` says. Most of a tar of
+ * many links is headers that resemble each other, which even the lowest level makes a tenth of.
+ */
+function renderBundle(layout: RemoteLayout, submission: Submission, code: Delivery | undefined): Readable {
+  const { record, jobScript, variables, snapshot, changes } = submission;
+  const temporary = posix.relative(layout.root, temporaryDirectory(layout, record));
   const pack = createPack();
   const fill = async () => {
-    pack.entry({ name: 'run/run.json', mode: 0o600 }, renderRecord(record));
-    pack.entry({ name: 'run/job.sbatch', mode: 0o600 }, jobScript);
-    pack.entry({ name: 'run/env', mode: 0o600 }, renderEnvironment(variables));
-    if (withCode) await packSnapshot(pack, snapshot, 'code');
-    pack.entry({ name: completeEntry }, '');
+    const add = (name: string, content: string | Buffer) => {
+      pack.entry({ name: `${temporary}/${name}`, mode: 0o600 }, content);
+    };
+    add('run/run.json', renderRecord(record));
+    add('run/job.sbatch', jobScript);
+    add('run/env', renderEnvironment(variables));
+    if (changes) add('run/changes.patch', changes);
+    if (code) {
+      const objects = posix.relative(layout.root, layout.objects);
+      await packSnapshot(pack, snapshot, code, { temporary, objects, objectsPath: layout.objects });
+    }
+    add(completeEntry, '');
     pack.finalize();
   };
   fill().catch((error: unknown) => {
     pack.destroy(error instanceof Error ? error : new Error(messageOf(error)));
   });
   // The streamx stream of tar-stream is not one of Node's own.
-  return Readable.from(pack as AsyncIterable<Buffer>, { objectMode: false, highWaterMark: 1 << 20 });
+  const tar = Readable.from(pack as AsyncIterable<Buffer>, { objectMode: false, highWaterMark: 1 << 20 });
+  // An error of the tar's ends the compressed stream with the same error, and whoever reads that is told.
+  return pipeline(tar, createGzip({ level: 1, chunkSize: 1 << 18 }), () => undefined);
+}
+
+function temporaryDirectory(layout: RemoteLayout, { runId }: RunRecord): string {
+  return `${layout.runs}/.new-${runId}`;
 }
 
 /** A file for the job script to source; what Apptainer passes into the container is prefixed with APPTAINERENV_. */
@@ -132,39 +163,44 @@ export function renderEnvironment(variables: Record<string, string>): string {
     .join('');
 }
 
-function renderSubmissionScript(layout: RemoteLayout, record: RunRecord, withCode: boolean): string {
+function renderSubmissionScript(
+  layout: RemoteLayout,
+  { record, snapshot }: Submission,
+  code: Delivery | undefined,
+): string {
   const run = layout.run(record.runId);
   const bindChecks = record.binds.map(
     ({ source }) => `[ -e ${quote(source)} ] || { printf '%s\\n' ${quote(source)} >&2; absent=1; }`,
   );
   return `snapshot=${quote(layout.snapshot(record.code.treeHash))}
+objects=${quote(layout.objects)}
 run=${quote(run.directory)}
-new=${quote(`${layout.runs}/.new-${record.runId}`)}
+new=${quote(temporaryDirectory(layout, record))}
 
 find_slurm || exit ${slurmMissingStatus}
-# A snapshot of which a clean-up of the site's has taken files is as good as none.
-is_whole() {
-  [ -d "$1" ] && [ "$(find "$1" ! -type d -printf . | wc -c)" -eq ${record.code.files} ]
-}
+${renderIsWhole(snapshot)}
+${discardTrees}
+${copyTree}
+${forgive}
 absent=
 ${bindChecks.join('\n')}
 [ -z "$absent" ] || exit ${bindMissingStatus}
 ${imageParts(layout, record).map(renderPartCheck).join('\n')}
-${withCode ? '' : `is_whole "$snapshot" || { echo 'missing code'; absent=1; }`}
+${code ? '' : `is_whole "$snapshot" || { echo 'missing code'; absent=1; }`}
 [ -z "$absent" ] || exit ${missingStatus}
 
-trap 'chmod -R u+w "$new" 2>/dev/null; rm -rf "$new"' EXIT
+trap 'discard_trees "$new"' EXIT
 trap 'exit 1' HUP INT TERM
-try_disk mkdir -p ${quote(layout.runs)} ${quote(layout.code)} "$new"
-find ${quote(layout.runs)} -maxdepth 1 -name '.new-*' -mmin +1440 -exec chmod -R u+w {} + -exec rm -rf {} + 2>/dev/null
-try_disk tar -xmf - -C "$new"
+try_disk mkdir -p ${quote(layout.runs)} ${quote(layout.code)} "$objects" "$new"
+find ${quote(layout.runs)} -maxdepth 1 -name '.new-*' -mmin +1440 | while read -r old; do discard_trees "$old"; done
+try_disk ${code ? `forgive ${quote(linkComplaints)} ` : ''}tar -xzmf - -C ${quote(layout.root)}
 [ -e "$new/${completeEntry}" ] || { echo 'the files did not arrive completely' >&2; exit 1; }
-${withCode ? storeCode : ''}
+${code ? renderStoreSnapshot(code, missingStatus) : ''}
 touch ${imageParts(layout, record)
     .map(({ path }) => quote(path))
     .join(' ')} 2>/dev/null
 try_disk mkdir -p "$new/run/logs" "$new/run/state"
-try_disk cp -Rp "$snapshot" "$new/run/work"
+try_disk copy_tree "$snapshot" "$new/run/work"
 chmod -R u+w "$new/run/work"
 try_disk touch "$new/run/state/baseline"
 try_disk mv "$new/run" "$run"
@@ -193,14 +229,3 @@ exit ${refusedStatus}
 function renderPartCheck({ path, sha256, sizeBytes }: RemotePart): string {
   return `[ "$(stat -Lc %s ${quote(path)} 2>/dev/null)" = ${sizeBytes} ] || { echo 'missing image ${sha256}'; absent=1; }`;
 }
-
-// Two submissions may bring the same tree at once; whichever is second finds it there and is content.
-const storeCode = `mkdir -p "$new/code"
-is_whole "$new/code" || { echo 'the files of the project did not arrive completely' >&2; exit 1; }
-if ! is_whole "$snapshot"; then
-  if [ -d "$snapshot" ]; then chmod -R u+w "$snapshot" && mv -T "$snapshot" "$new/broken"; fi
-  chmod -R a-w "$new/code"
-  chmod u+w "$new/code"
-  mv -T "$new/code" "$snapshot" 2>/dev/null || is_whole "$snapshot" || { echo "cannot store $snapshot" >&2; exit 1; }
-  chmod u-w "$snapshot"
-fi`;

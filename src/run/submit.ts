@@ -6,6 +6,8 @@ import { withStep } from '../progress.js';
 import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
 import type { Connection } from '../ssh/connection.js';
 import { RateLimit } from '../transfer/rate-limit.js';
+import { readChanges } from './changes.js';
+import { CodeDelivery } from './code-delivery.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
 import { prepareImage, type PreparedImage } from './prepare-image.js';
@@ -15,9 +17,6 @@ import { makeRunId } from './run-id.js';
 import { sendPart } from './send-image.js';
 import type { Session } from './session.js';
 import { submitToCluster, type SubmissionResult } from './submission.js';
-
-// Code up to this size is sent along without asking whether the cluster has it: cheaper than a round trip.
-const optimisticBytes = 1e6;
 
 /** Which steps had to be done; false where what was there could be used. */
 export interface StepsDone {
@@ -52,15 +51,19 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     renderScriptInput(session, record, image.probesContainers),
   );
   const variables = { ...(image.isNative ? {} : imageVariables(image.info)), ...plan.variables };
-  const submission = { record, jobScript, variables, snapshot };
-  const sendCode = snapshot.sizeBytes < optimisticBytes && !(await hasSentTree(session, snapshot.treeHash));
-  const { jobId, uploaded } = await withUploads(session, connection, { image, record, sendCode }, async (withCode) => {
+  const changes = record.code.git?.isDirty ? await readChanges(snapshot) : undefined;
+  const submission = { record, jobScript, variables, snapshot, changes };
+  const code = await CodeDelivery.plan(session, facts.root, snapshot);
+  const { jobId, uploaded } = await withUploads(session, connection, { image, record, code }, async () => {
     // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
     await session.records.save(record);
     let isKept = false;
     try {
       const layout = new RemoteLayout(facts.root, facts.store);
-      const result = await submitToCluster(connection, layout, submission, { withCode, signal: session.signal });
+      const result = await submitToCluster(connection, layout, submission, {
+        code: code.next,
+        signal: session.signal,
+      });
       isKept = result.kind === 'submitted';
       return result;
     } catch (error) {
@@ -72,18 +75,13 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   });
   const submitted = { ...record, jobId };
   await session.records.save(submitted);
+  await code.confirm();
   return { record: submitted, jobId, built: image.built, converted: image.converted, uploaded };
 }
 
 /** ENV, for an image whose SIF does not hold it as it is. */
 function imageVariables(info: ImageInfo): Record<string, string> {
   return Object.fromEntries(splitEnvironment(info).shell);
-}
-
-/** Whether this machine has submitted the same tree to this cluster before, so that it is most likely still there. */
-async function hasSentTree(session: Session, treeHash: string): Promise<boolean> {
-  const records = await session.records.list();
-  return records.some(({ code, jobId }) => code.treeHash === treeHash && jobId !== null);
 }
 
 function remotePaths(plan: Plan): string[] {
@@ -94,24 +92,23 @@ function remotePaths(plan: Plan): string[] {
 async function withUploads(
   session: Session,
   connection: Connection,
-  { image, record, sendCode }: { image: PreparedImage; record: RunRecord; sendCode: boolean },
-  submit: (withCode: boolean) => Promise<SubmissionResult>,
+  { image, record, code }: { image: PreparedImage; record: RunRecord; code: CodeDelivery },
+  submit: () => Promise<SubmissionResult>,
 ): Promise<{ jobId: string; uploaded: boolean }> {
   const limit = new RateLimit(session.inputs.bytesPerSecond);
   let uploaded = false;
-  let withCode = sendCode;
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    const result = await withStep(
-      session.progress,
-      'Submitting',
-      () => submit(withCode),
-      (done) =>
-        done.kind === 'submitted'
-          ? `Submitted run ${record.runId} as job ${done.jobId} on ${session.cluster.name}`
-          : `${session.cluster.name} does not have ${done.image.length > 0 ? 'this image' : 'this code'} yet`,
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    const result = await withStep(session.progress, 'Submitting', submit, (done) =>
+      done.kind === 'submitted'
+        ? `Submitted run ${record.runId} as job ${done.jobId} on ${session.cluster.name}`
+        : `${session.cluster.name} does not have ${done.image.length > 0 ? 'this image' : 'this code'} yet`,
     );
     if (result.kind === 'submitted') return { jobId: result.jobId, uploaded };
-    withCode ||= result.code;
+    if (result.code) {
+      const { noLinks } = result;
+      const layout = new RemoteLayout(record.root, record.store);
+      await code.replan(connection, layout, { noLinks, signal: session.signal });
+    }
     for (const [index, part] of image.parts.entries()) {
       if (!result.image.includes(part.sha256)) continue;
       if (part.path === undefined) await image.forget?.();
@@ -122,7 +119,7 @@ async function withUploads(
   }
   throw new HpcrunError(
     'TRANSFER_FAILED',
-    `the image ${record.image.sha256} was copied to ${session.cluster.name} and is gone again`,
+    `the image ${record.image.sha256} or the project's code was copied to ${session.cluster.name} and is not there`,
     {
       hint: 'Is something cleaning up there? Look at the cluster\'s scratch policy, or set another "root:".',
     },

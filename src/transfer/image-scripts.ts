@@ -142,7 +142,7 @@ for block in ${lengths.join(' ')}; do
   # Without its mark, the block is cut short: the connection has ended.
   IFS= read -r mark && [ "$mark" = ${blockMark} ] || exit 1
   try_disk sh -c 'echo "$1" >>"$2"' sh "$block" done.${channel}
-  touch lock 2>/dev/null
+  touch -c lock 2>/dev/null
 done
 `;
 }
@@ -167,7 +167,8 @@ export function renderAssembly(image: IncomingImage, plan: { isWhole: boolean; l
   const [keep, made] = plan.isWhole ? ['cat', 'data'] : ['tee image 2>tee.error', 'image'];
   return `${renderHead(image)}cd "$incoming" || exit 1
 exec 3>&1
-trap 'if [ "$(cat lock 2>/dev/null)" = ${quote(plan.lock)} ]; then rm -f lock; fi' EXIT
+own_lock=${quote(plan.lock)}
+trap 'if [ "$(cat lock 2>/dev/null)" = "$own_lock" ]; then rm -f lock; fi' EXIT
 trap 'exit 1' HUP INT TERM
 polls=0
 wait_for() { # block
@@ -176,7 +177,7 @@ wait_for() { # block
     printf . >&3 || exit 1
     sleep 0.2 2>/dev/null || sleep 1
     polls=$((polls + 1))
-    if [ $((polls % 50)) -eq 0 ]; then touch lock || exit 1; fi
+    if [ $((polls % 50)) -eq 0 ]; then touch -c lock || exit 1; fi
   done
 }
 emit() {

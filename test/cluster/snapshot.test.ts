@@ -1,22 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import {
-  chmod,
-  lstat,
-  mkdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
-import { packSnapshot, takeSnapshot } from '../../src/cluster/snapshot.js';
-import { collect } from '../support/chunks.js';
+import { takeSnapshot } from '../../src/cluster/snapshot.js';
 import { failureOf } from '../support/failure.js';
 import { git } from '../support/git.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
@@ -114,64 +99,5 @@ describe('takeSnapshot', () => {
     expect(error.code).toBe('CODE_UNSENDABLE');
     expect(error.message).toContain('the project is 2.10 GB');
     expect(error.message.indexOf('data/larger.bin')).toBeLessThan(error.message.indexOf('data/large.bin'));
-  });
-});
-
-describe('packSnapshot', () => {
-  const unpackedFrom = async (directory: string) => {
-    const snapshot = await takeSnapshot(directory);
-    const packer = pack();
-    const packed = packSnapshot(packer, snapshot, 'code').then(
-      () => {
-        packer.finalize();
-      },
-      (error: unknown) => {
-        packer.destroy(error as Error);
-      },
-    );
-    const tar = await collect(packer);
-    await packed;
-    const target = await makeTemporaryDirectory();
-    execFileSync('tar', ['-C', target, '-xpf', '-'], { input: tar });
-    return join(target, 'code');
-  };
-
-  it('makes a tar that tar unpacks into the same tree', async () => {
-    const directory = await makeProject();
-    const long = `${'d'.repeat(120)}/${'e'.repeat(120)}/${'f'.repeat(120)}`;
-    await writeTree(directory, { [long]: 'deep', 'ü\n"x"': 'odd', large: 'x'.repeat(100_001), far: { link: long } });
-    const target = await unpackedFrom(directory);
-    expect(await hashOf(target)).toBe(await hashOf(directory));
-    expect(await readFile(join(target, long), 'utf8')).toBe('deep');
-    expect(await readlink(join(target, 'far'))).toBe(long);
-    const [before, after] = [await lstat(join(directory, 'large')), await lstat(join(target, 'large'))];
-    expect(Math.floor(after.mtimeMs / 1000)).toBe(Math.floor(before.mtimeMs / 1000));
-    expect(after.mode & 0o777).toBe(0o644);
-  });
-
-  it('takes files from before 1970 and after 2038 along', async () => {
-    const directory = await makeProject();
-    execFileSync('touch', ['-d', '1969-07-20', join(directory, 'train.py')]);
-    expect((await lstat(join(await unpackedFrom(directory), 'train.py'))).mtimeMs).toBe(0);
-    await utimes(join(directory, 'train.py'), 2 ** 32, 2 ** 32);
-    expect((await lstat(join(await unpackedFrom(directory), 'train.py'))).mtimeMs).toBe((2 ** 31 - 1) * 1000);
-  });
-
-  it.each<[string, (path: string) => Promise<void>]>([
-    ['has grown', (path) => writeFile(path, 'print(1)\n# more\n')],
-    ['has shrunk', (path) => writeFile(path, '')],
-    ['has other content of the same size', (path) => writeFile(path, 'print(2)\n')],
-    ['is gone', (path) => rm(path)],
-  ])('fails for a file that %s since', async (_, change) => {
-    const directory = await makeProject();
-    const snapshot = await takeSnapshot(directory);
-    await change(join(directory, 'train.py'));
-    const packer = pack();
-    const draining = collect(packer).catch(() => undefined);
-    const error = await failureOf(() => packSnapshot(packer, snapshot, 'code'));
-    packer.destroy();
-    await draining;
-    expect(error.code).toBe('CODE_UNSENDABLE');
-    expect(error.message).toContain('train.py changed while it was being sent');
   });
 });

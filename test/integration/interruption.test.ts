@@ -35,11 +35,16 @@ describe('hpcrun killed in the middle of an upload', () => {
 
     const victim = startHpcrun(['submit', 'ok.py'], { cwd: project });
     await expect
-      .poll(() => onLogin(`ls -A ${root}/images 2>/dev/null || true`), { timeout: 120_000, interval: 20 })
-      .toMatch(/\.part/);
+      .poll(() => onLogin(`ls -A ${root}/images/.incoming-*/done.* 2>/dev/null || true`), {
+        timeout: 120_000,
+        interval: 20,
+      })
+      .toMatch(/done/);
     victim.kill('SIGKILL');
     await victim;
-    await expect.poll(() => onLogin(`ls -A ${root}/images`), { timeout: 20_000 }).toBe('');
+    // What has arrived is kept for the next attempt, and nobody holds it any more.
+    expect(await onLogin(`ls ${root}/images`)).toBe('');
+    await expect.poll(() => onLogin(`find ${root}/images -name lock`), { timeout: 20_000 }).toBe('');
     expect(await onLogin(`ls -A ${root}/runs 2>/dev/null || true`)).toBe('');
 
     const again = await hpcrun(['submit', '--json', '--wait', 'ok.py'], { cwd: project });
@@ -47,6 +52,7 @@ describe('hpcrun killed in the middle of an upload', () => {
     expect(again.objects[0]).toMatchObject({ image: { built: false, converted: false, uploaded: true } });
     const { image } = again.objects[0] as { image: { sha256: string } };
     expect(await onLogin(`sha256sum <${root}/images/${image.sha256}.sif | cut -c1-64`)).toBe(image.sha256);
+    expect(await onLogin(`find ${root}/images -name '.*' -mindepth 1`)).toBe('');
     await onLogin(`chmod -R u+w ${root}; rm -rf ${root}`);
   });
 

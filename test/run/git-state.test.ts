@@ -16,10 +16,12 @@ describe('readGitState', () => {
     git(repository, 'add', '.');
     git(repository, 'commit', '-q', '-m', 'Begin');
     const commit = git(repository, 'rev-parse', 'HEAD').trim();
-    expect(await readGitState(project)).toEqual({ commit, isDirty: false });
+    expect(await readGitState(project)).toEqual({ commit, branch: 'main', isDirty: false });
     await writeFile(join(repository, 'beside the project'), '');
-    expect(await readGitState(project)).toEqual({ commit, isDirty: false });
+    expect(await readGitState(project)).toEqual({ commit, branch: 'main', isDirty: false });
     await writeFile(join(project, 'new.py'), '');
+    expect(await readGitState(project)).toEqual({ commit, branch: 'main', isDirty: true });
+    git(repository, 'checkout', '-q', '--detach');
     expect(await readGitState(project)).toEqual({ commit, isDirty: true });
   });
 
