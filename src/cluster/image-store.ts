@@ -1,10 +1,8 @@
 import { quote, quoteAll } from '../ssh/quote.js';
 import type { RemoteLayout } from './layout.js';
 
-/** Octal mode of an image in a store: in a group's, its members read it; otherwise nobody but the owner does. */
-export function imageMode(group: string | undefined): string {
-  return '0440';
-}
+/** Octal mode of an image: it never changes, and who may look into its directory may read it. */
+export const imageMode = '0440';
 
 /**
  * A fragment for a script behind `scriptPrelude` that makes `images` and `uses` of a store. Without a group they are

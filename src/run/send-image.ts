@@ -41,7 +41,7 @@ export async function sendPart(
     sizeBytes,
     isSif: !isOverlay,
     path: isOverlay ? layout.overlay(sha256) : layout.image(sha256),
-    mode: imageMode(cluster.store?.group),
+    mode: imageMode,
     makeStore: renderMakeStore(layout, cluster.store?.group),
   };
   try {

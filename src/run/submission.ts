@@ -2,6 +2,8 @@ import { posix } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { pack as createPack } from 'tar-stream';
+import { renderMakeStore } from '../cluster/image-store.js';
+import { renderUseMarks } from '../cluster/image-uses.js';
 import type { RemoteLayout } from '../cluster/layout.js';
 import { discardTrees } from '../cluster/objects.js';
 import { packSnapshot, type Delivery } from '../cluster/pack-snapshot.js';
@@ -23,6 +25,8 @@ export interface Submission {
   /** The job's variables, secrets included. */
   variables: Record<string, string>;
   snapshot: Snapshot;
+  /** Whose members share the images, if anybody does. */
+  storeGroup: string | undefined;
   /** What the project's code has on top of its commit, as a patch; undefined where it has nothing or there is no git. */
   changes: Buffer | undefined;
 }
@@ -165,10 +169,11 @@ export function renderEnvironment(variables: Record<string, string>): string {
 
 function renderSubmissionScript(
   layout: RemoteLayout,
-  { record, snapshot }: Submission,
+  { record, snapshot, storeGroup }: Submission,
   code: Delivery | undefined,
 ): string {
   const run = layout.run(record.runId);
+  const parts = imageParts(layout, record);
   const bindChecks = record.binds.map(
     ({ source }) => `[ -e ${quote(source)} ] || { printf '%s\\n' ${quote(source)} >&2; absent=1; }`,
   );
@@ -185,7 +190,14 @@ ${forgive}
 absent=
 ${bindChecks.join('\n')}
 [ -z "$absent" ] || exit ${bindMissingStatus}
-${imageParts(layout, record).map(renderPartCheck).join('\n')}
+${renderMakeStore(layout, storeGroup)}
+${renderUseMarks(
+  layout,
+  parts.map(({ sha256 }) => sha256),
+  storeGroup,
+)}
+mark_uses
+${parts.map(renderPartCheck).join('\n')}
 ${code ? '' : `is_whole "$snapshot" || { echo 'missing code'; absent=1; }`}
 [ -z "$absent" ] || exit ${missingStatus}
 
@@ -196,9 +208,6 @@ find ${quote(layout.runs)} -maxdepth 1 -name '.new-*' -mmin +1440 | while read -
 try_disk ${code ? `forgive ${quote(linkComplaints)} ` : ''}tar -xzmf - -C ${quote(layout.root)}
 [ -e "$new/${completeEntry}" ] || { echo 'the files did not arrive completely' >&2; exit 1; }
 ${code ? renderStoreSnapshot(code, missingStatus) : ''}
-touch ${imageParts(layout, record)
-    .map(({ path }) => quote(path))
-    .join(' ')} 2>/dev/null
 try_disk mkdir -p "$new/run/logs" "$new/run/state"
 try_disk copy_tree "$snapshot" "$new/run/work"
 chmod -R u+w "$new/run/work"
@@ -216,6 +225,7 @@ if [ "$status" -ne 0 ]; then
 fi
 if [ -n "$answer" ]; then
   printf '%s %s\\n' "$answer" "$(date +%s)" >"$run/state/receipt"
+  record_use "\${answer%%;*}"
   printf 'job %s\\n' "$answer"
   exit 0
 fi

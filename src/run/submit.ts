@@ -52,7 +52,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   );
   const variables = { ...(image.isNative ? {} : imageVariables(image.info)), ...plan.variables };
   const changes = record.code.git?.isDirty ? await readChanges(snapshot) : undefined;
-  const submission = { record, jobScript, variables, snapshot, changes };
+  const submission = { record, jobScript, variables, snapshot, changes, storeGroup: session.cluster.store?.group };
   const code = await CodeDelivery.plan(session, facts.root, snapshot);
   const { jobId, uploaded } = await withUploads(session, connection, { image, record, code }, async () => {
     // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
