@@ -1,13 +1,11 @@
 import { execa } from 'execa';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { packageDirectory } from '../src/package-directory.js';
 import { formatBytes } from '../src/progress.js';
+import { buildImage, changeOneLine, chooseImage } from './images.js';
 import { inContainer, listContainer, measure, ownChildren, type Measurement } from './measure.js';
-
-const sandboxName = 'hpcrun-bench';
-const login = `${sandboxName}-login`;
+import { hpcrunPath, loginContainer, withSandbox } from './sandbox.js';
 
 interface Result extends Measurement {
   name: string;
@@ -23,10 +21,8 @@ export async function benchConvert(args: string[]): Promise<void> {
   const image = await chooseImage(args);
   const directory = await mkdtemp(join(tmpdir(), 'hpcrun-bench-'));
   try {
-    const environment = { HPCRUN_SANDBOX_NAME: sandboxName, XDG_STATE_HOME: directory };
-    await runHpcrun(['sandbox', 'up', '--install-engine'], environment);
-    try {
-      const changed = await changeOneLine(image, directory);
+    await withSandbox(directory, async () => {
+      const changed = (await changeOneLine(image, directory)).after;
       const rounds: Result[][] = [];
       // Whoever comes first reads a cold disk: the local ways take turns, and each one's best round counts.
       for (let round = 0; round < 3; round += 1) {
@@ -38,9 +34,7 @@ export async function benchConvert(args: string[]): Promise<void> {
       }
       const twice = await convertNatively(await double(image, directory), directory, 'hpcrun, an image twice the size');
       print([best(rounds, 0), best(rounds, 1), ...(await convertWithApptainer(image)), best(rounds, 2), twice], image);
-    } finally {
-      await runHpcrun(['sandbox', 'down', '--keep-images'], environment);
-    }
+    });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -51,48 +45,14 @@ function best(rounds: Result[][], index: number): Result {
   return results.reduce((fastest, result) => (result.seconds < fastest.seconds ? result : fastest));
 }
 
-async function runHpcrun(args: string[], env: Record<string, string>): Promise<void> {
-  await execa('node', [join(packageDirectory(), 'bin', 'hpcrun.js'), ...args], {
-    env,
-    stdout: 'ignore',
-    stderr: 'inherit',
-  });
-}
-
-async function chooseImage(args: string[]): Promise<string> {
-  const named = args.indexOf('--image');
-  if (named !== -1) return args[named + 1] ?? '';
-  const [tag, context] = args.includes('--pytorch')
-    ? ['hpcrun-bench/pytorch', join(packageDirectory(), 'bench', 'images', 'pytorch')]
-    : ['hpcrun-bench/digits', join(packageDirectory(), 'examples', 'digits')];
-  process.stderr.write(`building ${tag}\n`);
-  await execa('docker', ['build', '--tag', tag, context], { all: true });
-  return tag;
-}
-
-async function build(tag: string, dockerfile: string, directory: string): Promise<string> {
-  const context = await mkdtemp(join(directory, 'context-'));
-  await writeFile(join(context, 'Dockerfile'), dockerfile);
-  await execa('docker', ['build', '--tag', tag, context], { all: true });
-  return tag;
-}
-
-/** The image with one line of a script in it changed. */
-async function changeOneLine(image: string, directory: string): Promise<string> {
-  const script = (line: string) => `FROM ${image}\nRUN echo '${line}' >/opt/train.py\n`;
-  await build(`${image}-line`, script('print(1)'), directory);
-  return await build(`${image}-line`, script('print(2)'), directory);
-}
-
 /** As many bytes again, none of them the same, so that nothing is found to be a copy. */
 async function double(image: string, directory: string): Promise<string> {
   const { stdout } = await execa('docker', ['image', 'inspect', '--format', '{{.Size}}', image]);
   const megabytes = Math.floor(Number(stdout) / 1e6);
   const fill = `for part in $(seq ${megabytes}); do head -c 1000000 /dev/urandom >/opt/$part; done`;
-  return await build(`${image}-twice`, `FROM ${image}\nRUN ${fill}\n`, directory);
+  return await buildImage(`${image}-twice`, `FROM ${image}\nUSER root\nRUN ${fill}\n`, directory);
 }
 
-const hpcrunPath = join(packageDirectory(), 'bin', 'hpcrun.js');
 const zstd = ['--compression', 'zstd', '--force'];
 
 async function convertNatively(image: string, directory: string, name = 'hpcrun convert'): Promise<Result> {
@@ -132,9 +92,9 @@ docker rm "$id"`;
 
 /** In the sandbox, where Apptainer is: the engine's archive is saved into the container, then built from there. */
 async function convertWithApptainer(image: string): Promise<Result[]> {
-  const { stdout: id } = await execa('docker', ['inspect', '--format', '{{.Id}}', login]);
+  const { stdout: id } = await execa('docker', ['inspect', '--format', '{{.Id}}', loginContainer]);
   const before = await listContainer(id);
-  const inLogin = ['exec', '--interactive', '--user', 'researcher', login, 'sh', '-c'];
+  const inLogin = ['exec', '--interactive', '--user', 'researcher', loginContainer, 'sh', '-c'];
   const saved = await measure(ownChildren, async () => {
     const receive = ['docker', [...inLogin, 'mkdir -p ~/bench/tmp && cat >~/bench/image.tar']] as const;
     await execa('docker', ['save', image], { buffer: { stdout: false } }).pipe(...receive);
