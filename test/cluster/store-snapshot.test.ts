@@ -165,7 +165,7 @@ describe.each(['link', 'copy'] as const)('a snapshot whose files are placed by %
     const layout = await makeRoot();
     const snapshot = await takeSnapshot(await makeProject({ 'a.py': 'a', 'b.bin': 'x'.repeat(10_000), 'c.py': 'c' }));
     const { bytes } = await send(await makeRoot(), snapshot, { ...everything(snapshot), placement });
-    for (const cut of [0, 10, Math.floor(bytes / 3), Math.floor(bytes / 2), bytes - 20, bytes - 1]) {
+    for (const cut of [0, 10, Math.floor(bytes / 3), Math.floor(bytes / 2), -20, -1]) {
       expect((await send(layout, snapshot, { ...everything(snapshot), placement }, { cut })).status).not.toBe(0);
       expect([await readdir(layout.code), await readdir(layout.runs)]).toEqual([[], []]);
     }
