@@ -6,7 +6,10 @@ import { inject } from 'vitest';
 import { packageDirectory } from '../../src/package-directory.js';
 
 export const binPath = join(packageDirectory(), 'bin', 'hpcrun.js');
-export const loginContainer = 'hpcrun-test-login';
+
+/** The sandbox of the tests; another name lets a second checkout be tested on the same machine at the same time. */
+export const testSandboxName = process.env.HPCRUN_TEST_SANDBOX ?? 'hpcrun-test';
+export const loginContainer = `${testSandboxName}-login`;
 export const farRoot = '/home/researcher/hpcrun';
 
 /** A small image with Python in it; all test projects share it. */
@@ -47,7 +50,7 @@ export async function hpcrun(args: string[], options: LabOptions): Promise<Comma
 
 /** Makes a project directory from file names and contents. */
 export async function makeProject(files: Record<string, string>): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'hpcrun-project-'));
+  const directory = await mkdtemp(join(tmpdir(), `${testSandboxName}-project-`));
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(directory, path)), { recursive: true });
     await writeFile(join(directory, path), content);
@@ -61,7 +64,7 @@ export async function makePythonProject(files: Record<string, string>): Promise<
 }
 
 export async function copyExample(name: string): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'hpcrun-example-'));
+  const directory = await mkdtemp(join(tmpdir(), `${testSandboxName}-example-`));
   await cp(join(packageDirectory(), 'examples', name), directory, { recursive: true });
   return directory;
 }

@@ -6,7 +6,7 @@ import { describe, expect, inject, it } from 'vitest';
 import { emptyImage } from '../../src/image/engine.js';
 import { withImageFiles } from '../../src/run/image-files.js';
 import { failureOf } from '../support/failure.js';
-import { binPath, errorOf, hpcrun, makeProject, pythonDockerfile, startHpcrun } from './lab.js';
+import { binPath, errorOf, hpcrun, makeProject, pythonDockerfile, startHpcrun, testSandboxName } from './lab.js';
 
 const dockerfile = `${pythonDockerfile}RUN useradd --create-home aiguru && mkdir -p /cache /opt/app /filled/deep /workspace/full && touch /workspace/full/hidden && echo image >/filled/deep/file
 ENV FROM_IMAGE=x my.var=1
@@ -153,7 +153,7 @@ describe('hpcrun run', () => {
 
   it('binds below the project for an ordinary user, and takes no place of a bind for a result', async () => {
     const project = await makeLocalProject({ 'data.csv': 'of the project', 'deep/a': '' });
-    const outside = await mkdtemp(join(tmpdir(), 'hpcrun-project-'));
+    const outside = await mkdtemp(join(tmpdir(), `${testSandboxName}-project-`));
     await writeFile(join(outside, 'list'), 'bound\n');
     // Whoever may use the engine: the group of its socket.
     const engineGroup = (await stat('/var/run/docker.sock')).gid;
@@ -284,7 +284,7 @@ describe('withImageFiles', () => {
     return (await execa('docker', ['ps', '--all', ...filters, '--format', format])).stdout;
   };
   const lend = async (look: Parameters<typeof withImageFiles>[3]) => {
-    const scratch = await mkdtemp(join(tmpdir(), 'hpcrun-project-'));
+    const scratch = await mkdtemp(join(tmpdir(), `${testSandboxName}-project-`));
     const dockerfile =
       'FROM debian:trixie-slim\nRUN mkdir -p /filled/Grüße /empty && echo a >/filled/file && ln -s /filled /link\n' +
       'LABEL hpcrun-test=files\nVOLUME /filled /empty /link /missing\n';

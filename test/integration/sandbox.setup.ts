@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { packageDirectory } from '../../src/package-directory.js';
-import { binPath, pythonDockerfile } from './lab.js';
+import { binPath, pythonDockerfile, testSandboxName } from './lab.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -32,7 +32,10 @@ async function installPodman(): Promise<void> {
 }
 
 async function removeProjectImages(): Promise<void> {
-  const filters = ['project', 'example'].flatMap((kind) => ['--filter', `reference=hpcrun/hpcrun-${kind}-*`]);
+  const filters = ['project', 'example'].flatMap((kind) => [
+    '--filter',
+    `reference=hpcrun/${testSandboxName}-${kind}-*`,
+  ]);
   const { stdout } = await execa('docker', ['images', '--format', '{{.Repository}}:{{.Tag}}', ...filters]);
   const tags = stdout.split('\n').filter((tag) => tag !== '');
   if (tags.length > 0) await execa('docker', ['image', 'rm', '--force', ...tags]);
@@ -48,7 +51,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     XDG_CONFIG_HOME: join(directory, 'config'),
     XDG_STATE_HOME: join(directory, 'state'),
     XDG_CACHE_HOME: join(directory, 'cache'),
-    HPCRUN_SANDBOX_NAME: 'hpcrun-test',
+    HPCRUN_SANDBOX_NAME: testSandboxName,
   };
   const options = { env: labEnvironment, stdio: 'inherit' } as const;
   const takeDown = async () => {

@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hpcrun, makePythonProject } from './lab.js';
+import { hpcrun, makePythonProject, testSandboxName } from './lab.js';
 
 async function leftovers(name: string): Promise<string> {
   const filter = `label=hpcrun.sandbox=${name}`;
@@ -15,7 +15,7 @@ async function leftovers(name: string): Promise<string> {
   return lists.map(({ stdout }) => stdout).join('');
 }
 
-const name = 'hpcrun-test-small';
+const name = `${testSandboxName}-small`;
 
 // A run of the tests that was cut off may have left one behind.
 const takeDown = () =>
@@ -48,7 +48,7 @@ describe('hpcrun sandbox', () => {
       { state: 'COMPLETED', exitCode: 0 },
     ]);
 
-    await execa('docker', ['stop', '-t', '1', 'hpcrun-test-small-login', 'hpcrun-test-small-c1']);
+    await execa('docker', ['stop', '-t', '1', `${name}-login`, `${name}-c1`]);
     expect((await hpcrun(['sandbox', 'status', '--json'], { cwd, env })).objects).toMatchObject([{ state: 'stopped' }]);
     const restarted = await hpcrun(['sandbox', 'up', '--json'], { cwd, env });
     expect(restarted.objects).toMatchObject([{ state: 'up', login: up.objects[0]?.login }]);
