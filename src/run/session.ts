@@ -6,7 +6,7 @@ import { RemoteLayout } from '../cluster/layout.js';
 import type { ContainerEngine, EngineName } from '../image/engine.js';
 import type { Connection } from '../ssh/connection.js';
 import type { Prompter } from '../ssh/prompter.js';
-import { openConnection } from '../ssh/ssh2-connection.js';
+import { openConnection } from '../ssh/open-connection.js';
 import { RecordStore } from './record.js';
 
 /** What every command on runs needs from the outside. */

@@ -19,7 +19,7 @@ const patientRefusals = 40;
  * Logs in to a host with ssh2, through its jump hosts if it has any. Host keys are always verified. Throws
  * CONNECTION_FAILED, LOGIN_FAILED, HOST_KEY_UNKNOWN, HOST_KEY_CHANGED, HOST_KEY_REVOKED, INPUT_NEEDED or INTERRUPTED.
  */
-export async function openConnection(overrides: HostOverrides, options: OpenOptions): Promise<Connection> {
+export async function openSsh2Connection(overrides: HostOverrides, options: OpenOptions): Promise<Connection> {
   const settings = await resolveHost(overrides, options.env);
   const clients: Client[] = [];
   const closeAll = () => {

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { quote, quoteAll } from '../../src/ssh/quote.js';
 import type { Connection } from '../../src/ssh/connection.js';
 import { noPrompter } from '../../src/ssh/prompter.js';
-import { openConnection } from '../../src/ssh/ssh2-connection.js';
+import { openConnection } from '../../src/ssh/open-connection.js';
 import { makeProject, onLogin, sandboxCluster } from './lab.js';
 
 const signal = new AbortController().signal;

@@ -16,7 +16,7 @@ import { chooseWay, makeWays } from '../../src/run/conversion/choose.js';
 import type { ApptainerWay, ConversionContext, ConvertedFile, WayName } from '../../src/run/conversion/way-in.js';
 import type { Connection } from '../../src/ssh/connection.js';
 import { noPrompter } from '../../src/ssh/prompter.js';
-import { openConnection } from '../../src/ssh/ssh2-connection.js';
+import { openConnection } from '../../src/ssh/open-connection.js';
 import { collect } from '../support/chunks.js';
 import { failureOf } from '../support/failure.js';
 import { loginContainer, onLogin, sandboxCluster } from './lab.js';

@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { HpcrunError } from '../../src/errors.js';
 import type { Prompter } from '../../src/ssh/prompter.js';
-import { openConnection } from '../../src/ssh/ssh2-connection.js';
+import { openConnection } from '../../src/ssh/open-connection.js';
 import { loginContainer, makeProject, onLogin, sandboxCluster } from './lab.js';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
