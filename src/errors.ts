@@ -31,6 +31,10 @@ const exitStatusByCode = {
   HOST_KEY_UNKNOWN: 5,
   HOST_KEY_CHANGED: 5,
   HOST_KEY_REVOKED: 5,
+  FORWARD_REFUSED: 5,
+  SHARED_CONNECTION_UNSAFE: 5,
+  SHARED_CONNECTION_OUTDATED: 5,
+  SHARED_CONNECTION_FAILED: 5,
   REMOTE_SHELL_UNUSABLE: 5,
   REMOTE_TIMEOUT: 5,
   REMOTE_COMMAND_FAILED: 6,
@@ -49,6 +53,10 @@ const exitStatusByCode = {
 } as const;
 
 export type ErrorCode = keyof typeof exitStatusByCode;
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(exitStatusByCode, text);
+}
 
 /** Something a user can meet and mend. Every other error is a bug in hpcrun and is shown with its stack. */
 export class HpcrunError extends Error {

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 
 /** How one remote command is run. */
 export interface RunOptions {
@@ -31,5 +31,12 @@ export interface Connection {
   run(script: string, options: RunOptions): Promise<RemoteResult>;
   /** As `run`, for output that is too large or too long-lived to be held in memory. No timeout unless asked for. */
   stream(script: string, options: StreamOptions): Promise<Omit<RemoteResult, 'stdout'>>;
+  /**
+   * A byte stream to a TCP port as the login node reaches it (`localhost` is the login node itself); missing where the transport
+   * has none. Throws CONNECTION_LOST, FORWARD_REFUSED or INTERRUPTED.
+   */
+  forward?(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
+  /** Settles when the connection has ended, whoever ended it. */
+  readonly closed: Promise<void>;
   close(): void;
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientChannel } from 'ssh2';
 import { HpcrunError, interrupted, messageOf, throwIfInterrupted } from '../errors.js';
@@ -66,6 +67,7 @@ function watch(channel: ClientChannel): OpenChannel {
 }
 
 class Ssh2Connection implements Connection {
+  readonly closed: Promise<void>;
   private lost: Error | undefined;
   /** Of the channels that are open, what settles when they close. */
   private readonly open = new Set<Promise<void>>();
@@ -81,6 +83,7 @@ class Ssh2Connection implements Connection {
     client.on('error', (error) => {
       this.lost = error;
     });
+    this.closed = new Promise((resolve) => client.once('close', resolve));
   }
 
   close(): void {
@@ -94,6 +97,14 @@ class Ssh2Connection implements Connection {
     };
     const result = await this.stream(script, { timeoutMs: commandTimeoutMs, ...options, onStdout });
     return { ...result, stdout: Buffer.concat(chunks) };
+  }
+
+  forward(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
+    return this.ask<ClientChannel>(
+      signal,
+      (answer) => this.client.forwardOut('127.0.0.1', 0, host, port, answer),
+      (cause) => forwardRefused(this.description, `${host}:${port}`, cause),
+    );
   }
 
   async stream(script: string, options: StreamOptions): Promise<Omit<RemoteResult, 'stdout'>> {
@@ -181,40 +192,71 @@ class Ssh2Connection implements Connection {
     return opened;
   }
 
-  private tryChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
+  private async tryChannel(command: string, signal: AbortSignal): Promise<OpenChannel> {
+    let opened: OpenChannel | undefined;
+    await this.ask<ClientChannel>(
+      signal,
+      (answer) =>
+        this.client.exec(command, (error, channel) => {
+          // Before anybody else has a turn.
+          if (!error) opened = watch(channel);
+          answer(error, channel);
+        }),
+      (cause) => new SessionRefused(this.description, cause),
+    );
+    if (!opened) throw new Error('ssh2 granted a channel and gave none');
+    return this.count(opened);
+  }
+
+  /**
+   * Asks the server for a channel.
+   * @param refused the error for a server that says no
+   */
+  private ask<T extends ClientChannel>(
+    signal: AbortSignal,
+    request: (answer: (error: Error | undefined, channel: T) => void) => unknown,
+    refused: (cause: Error) => HpcrunError,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        reject(timedOut(this.description, commandTimeoutMs));
-      }, commandTimeoutMs);
-      const onAbort = () => {
-        reject(interrupted());
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      const lost = (cause: unknown) => {
+      let isOver = false;
+      const settle = (act: () => void) => {
+        isOver = true;
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
-        reject(connectionLost(this.description, cause));
+        this.client.off('close', onClose);
+        act();
       };
-      if (this.lost) {
-        lost(this.lost);
-        return;
-      }
+      const fail = (error: HpcrunError) => {
+        settle(() => {
+          reject(error);
+        });
+      };
+      const onAbort = () => {
+        fail(interrupted());
+      };
       const onClose = () => {
-        lost(new Error('the server closed it'));
+        fail(connectionLost(this.description, this.lost ?? new Error('the server closed it')));
       };
+      const timer = setTimeout(() => {
+        fail(timedOut(this.description, commandTimeoutMs));
+      }, commandTimeoutMs);
+      signal.addEventListener('abort', onAbort, { once: true });
       this.client.once('close', onClose);
       try {
-        this.client.exec(command, (error, channel) => {
-          this.client.off('close', onClose);
-          clearTimeout(timer);
-          signal.removeEventListener('abort', onAbort);
-          if (error && isRefusal(error)) reject(new SessionRefused(this.description, error));
-          else if (error) lost(error);
-          else if (signal.aborted) channel.close();
-          else resolve(this.count(watch(channel)));
+        if (this.lost) throw this.lost;
+        request((error, channel) => {
+          if (isOver) {
+            // Nobody waits for it any more.
+            if (!error) channel.close();
+          } else if (error) fail(isRefusal(error) ? refused(error) : connectionLost(this.description, error));
+          else {
+            settle(() => {
+              resolve(channel);
+            });
+          }
         });
       } catch (error) {
-        lost(error);
+        fail(connectionLost(this.description, error));
       }
     });
   }
@@ -269,6 +311,17 @@ function connectionLost(description: string, cause: unknown): HpcrunError {
     hint: 'Nothing half-written is ever used: run the same command again.',
     cause,
   });
+}
+
+function forwardRefused(description: string, target: string, cause: Error): HpcrunError {
+  return new HpcrunError(
+    'FORWARD_REFUSED',
+    `${description} does not connect to ${target}: ${printable(cause.message)}`,
+    {
+      hint: 'Is something listening there? A site may also forbid forwarding (AllowTcpForwarding of its sshd).',
+      cause,
+    },
+  );
 }
 
 /** The server has no room for another session beside those that are open. */

@@ -221,6 +221,7 @@ ${script}`;
     description: real.description,
     run: (script, options) => real.run(hide(script), options),
     stream: (script, options) => real.stream(hide(script), options),
+    closed: new Promise<void>(() => undefined),
     close: () => undefined,
   };
 }

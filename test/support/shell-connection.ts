@@ -10,6 +10,7 @@ import type { Connection, RemoteResult, RunOptions, StreamOptions } from '../../
  */
 export class ShellConnection implements Connection {
   readonly description = 'this machine';
+  readonly closed = new Promise<void>(() => undefined);
   /** How many scripts have been run. */
   scripts = 0;
 
