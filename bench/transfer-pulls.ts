@@ -72,13 +72,15 @@ async function measureFresh(
 ): Promise<Pull> {
   const own: HpcrunResult[] = [];
   const others: RivalResult[] = [];
-  const target = join(place.directory, 'pulled');
+  // ext4 does not use the inodes of files again that were deleted a moment ago, and passes them over one by one: whoever comes
+  // after a deletion pays for it. So the many small files are removed at the end only; large ones would fill the memory.
+  const targets = join(place.directory, `pulled-${runId}`);
   for (let round = 0; round < rounds; round += 1) {
-    own.push(await pull(place, runId, target));
-    await rm(target, { recursive: true });
-    await mkdir(target);
-    others.push(await (file === '' ? rsync : scp)(access, far(`${workOf(runId)}/${file}`), target));
-    await rm(target, { recursive: true });
+    const [ownTarget, otherTarget] = [join(targets, `${round}`), join(targets, `${round}-other`)];
+    await mkdir(otherTarget, { recursive: true });
+    own.push(await pull(place, runId, ownTarget));
+    others.push(await (file === '' ? rsync : scp)(access, far(`${workOf(runId)}/${file}`), otherTarget));
+    if (file !== '') await rm(targets, { recursive: true });
   }
   return { hpcrun: best(own), rivals: { [file === '' ? 'rsync -a' : 'scp']: best(others) } };
 }

@@ -1,3 +1,4 @@
+import { execa } from 'execa';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ const parts = { changes: measureChanges, first: measureFirstUploads, pulls: meas
  */
 export async function benchTransfer(args: string[]): Promise<void> {
   const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined;
+  for (const rival of ['rsync', 'scp']) await requireProgram(rival);
   const image = await chooseImage(args);
   const directory = await mkdtemp(join(tmpdir(), 'hpcrun-bench-'));
   try {
@@ -30,4 +32,9 @@ export async function benchTransfer(args: string[]): Promise<void> {
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function requireProgram(name: string): Promise<void> {
+  const { exitCode } = await execa('sh', ['-c', 'command -v "$1"', 'sh', name], { reject: false });
+  if (exitCode !== 0) throw new Error(`${name} is measured beside hpcrun and is not installed here`);
 }

@@ -10,6 +10,7 @@ import type { RootfsSurvey } from '../image/rootfs-survey.js';
 import { SifCache, type Recipe } from '../image/sif-cache.js';
 import { compressions } from '../image/squash.js';
 import { formatBytes, withStep } from '../progress.js';
+import { chunkIndexes } from '../run/chunk-indexes.js';
 import { findOrPull, requireArchitecture } from '../run/obtain-image.js';
 import { convertToFile, requireFreeOutput, writeSifFile } from '../run/convert-to-file.js';
 import { loadImageSettings, makeContext, type CommonOptions, type Context } from './context.js';
@@ -67,6 +68,9 @@ export async function convertCommand(
     progress: terminal,
     signal,
   });
+  const [base] = image.parts;
+  // What is in the cache may be sent one day; right after it was made it is still in memory.
+  if (how === 'converted' && base) await chunkIndexes(directories).obtain(base.path, base.sha256, signal);
   const written =
     outputPath === undefined
       ? undefined

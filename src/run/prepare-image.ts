@@ -80,7 +80,8 @@ export async function prepareImage(session: Session, plan: ImagePlan, facts: Clu
   });
   const [base] = image.parts;
   // Right after it was made it is still in memory; the upload that follows wants to know.
-  if (how === 'converted' && base) await chunkIndexes(session).obtain(base.path, base.sha256, signal);
+  if (how === 'converted' && base)
+    await chunkIndexes(session.inputs.directories).obtain(base.path, base.sha256, signal);
   const node = describeNode(facts, containers);
   const findings = reportParity({ info, survey: image.survey, permissions: plan.permissions, node });
   reportDifferences(session, findings, (plan.resources.gpus?.count ?? 0) > 0);

@@ -51,7 +51,7 @@ export async function sendPart(
       async (step) => {
         const meter = new TransferMeter(() => performance.now());
         return await uploadImage(connection, upload, {
-          indexes: chunkIndexes(session),
+          indexes: chunkIndexes(session.inputs.directories),
           limit,
           signal,
           onProgress: (arrived, total) => {
