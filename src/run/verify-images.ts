@@ -49,8 +49,8 @@ export async function verifyImages(session: Session): Promise<Verification> {
 
 function renderVerification({ images }: RemoteLayout): string {
   return `cd ${quote(images)} 2>/dev/null || exit 0
-# Others work on the login node.
-renice -n 10 -p $$ >/dev/null 2>&1
+# Others work on the login node. (Scripts run in a subshell, which $$ does not name.)
+renice -n 10 -p "$(exec sh -c 'echo $PPID')" >/dev/null 2>&1
 set --
 for image in *.sif *.sqfs; do
   case \${image%%.*} in *[!0-9a-f]*) continue ;; esac

@@ -16,6 +16,8 @@ export interface HostSettings {
   knownHostsFiles: string[];
   /** Hosts to go through, the first one first, as `[user@]host[:port]`. */
   jumps: string[];
+  /** Run instead of connecting to the host, tokens still to be expanded. */
+  proxyCommand?: string | undefined;
 }
 
 /** hpcrun's own values for a host; they go before the user's SSH configuration. */
@@ -31,22 +33,13 @@ export interface HostOverrides {
 
 /**
  * Resolves a host as `ssh HOST` would, by asking `ssh -G` (so that Host, Match and Include are OpenSSH's own). Without an
- * ssh program the defaults hold. Throws CONNECTION_FAILED if the configuration is broken or needs a ProxyCommand.
+ * ssh program the defaults hold. Throws CONNECTION_FAILED if the configuration is broken.
  */
 export async function resolveHost(overrides: HostOverrides, env: NodeJS.ProcessEnv): Promise<HostSettings> {
   if (overrides.isolated) return isolatedSettings(overrides);
   const values = await readSshConfig(overrides);
   const first = (key: string) => values.get(key)?.[0];
   const proxyCommand = first('proxycommand');
-  if (proxyCommand !== undefined && proxyCommand !== 'none') {
-    throw new HpcrunError(
-      'CONNECTION_FAILED',
-      `${overrides.host} is configured with ProxyCommand, which hpcrun does not run`,
-      {
-        hint: 'Use ProxyJump for this host in ~/.ssh/config instead.',
-      },
-    );
-  }
   const host = first('hostname') ?? overrides.host;
   const port = overrides.port ?? Number(first('port') ?? 22);
   const user = overrides.user ?? first('user') ?? userInfo().username;
@@ -71,6 +64,7 @@ export async function resolveHost(overrides: HostOverrides, env: NodeJS.ProcessE
           .filter((path) => path !== '' && path !== 'none')
           .map(expand),
     jumps: jump === undefined || jump === 'none' ? [] : jump.split(','),
+    proxyCommand: proxyCommand === 'none' ? undefined : proxyCommand,
   };
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FrameReader, renderFramedCommand } from '../../src/ssh/frame.js';
+import { FrameReader, inputTakenStatus, renderFramedCommand } from '../../src/ssh/frame.js';
 import { quote } from '../../src/ssh/quote.js';
 import { findProgram, runShell } from '../support/shell.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
@@ -8,6 +8,7 @@ import { anyWord } from '../support/text.js';
 import { writeTree } from '../support/write-tree.js';
 
 const marker = 'hpcrun-frame-0123456789abcdef';
+const unguarded = { isGuarded: false };
 
 /** Pushes bytes in pieces that end at `cuts`. */
 const readInPieces = (reader: FrameReader, bytes: Buffer, cuts: number[]) => {
@@ -21,20 +22,58 @@ const readInPieces = (reader: FrameReader, bytes: Buffer, cuts: number[]) => {
   return Buffer.concat(output);
 };
 
-const someBytes = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes));
+// Bytes of all kinds, and what looks like the marker and is not.
+const piece = fc.oneof(
+  fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
+  fc.string({ maxLength: 40 }).map((text) => Buffer.from(text)),
+  fc.nat(marker.length - 1).map((length) => Buffer.from(marker.slice(0, length))),
+  fc
+    .constantFrom(`${marker} `, `${marker}x:0`, `${marker}${marker.slice(0, -1)}`, ':0\n', '\n')
+    .map((text) => Buffer.from(text)),
+);
+const output = fc.array(piece, { maxLength: 5 }).map((pieces) => Buffer.concat(pieces));
+const noise = output;
 const cuts = fc.array(fc.nat(500), { maxLength: 12 });
 
 describe('FrameReader', () => {
-  it('gives the output behind the marker, whatever comes before it and however both are cut', () => {
+  it('gives the output between the markers, whatever comes before and after and however all is cut', () => {
+    const status = fc.integer({ min: 0, max: 255 });
     fc.assert(
-      fc.property(fc.string({ maxLength: 100 }), someBytes, cuts, (noise, output, places) => {
+      fc.property(noise, output, status, noise, cuts, (before, own, code, after, places) => {
         const reader = new FrameReader(marker);
-        const bytes = Buffer.concat([Buffer.from(`${noise}${marker}\n`), output]);
-        expect(readInPieces(reader, bytes, places)).toEqual(output);
-        expect(reader.isOpen).toBe(true);
-        expect(reader.noise).toBe(noise);
+        const bytes = Buffer.concat([
+          before,
+          Buffer.from(`${marker}\n`),
+          own,
+          Buffer.from(`${marker}:${code}\n`),
+          after,
+        ]);
+        expect(readInPieces(reader, bytes, places)).toEqual(own);
+        expect(reader.status).toBe(code);
+        expect(reader.noise).toBe(before.toString('utf8'));
+        expect(reader.flush()).toHaveLength(0);
       }),
+      { numRuns: 500 },
     );
+  });
+
+  it('gives all of the output of a script that never came to its end', () => {
+    fc.assert(
+      fc.property(noise, output, cuts, (before, own, places) => {
+        const reader = new FrameReader(marker);
+        const bytes = Buffer.concat([before, Buffer.from(`${marker}\n`), own]);
+        expect(Buffer.concat([readInPieces(reader, bytes, places), reader.flush()])).toEqual(own);
+        expect(reader.status).toBeUndefined();
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('holds back nothing that cannot belong to the marker', () => {
+    const reader = new FrameReader(marker);
+    expect(reader.push(Buffer.from(`${marker}\nline\n`)).toString()).toBe('line\n');
+    expect(reader.push(Buffer.from('hpcrun-frame')).toString()).toBe('');
+    expect(reader.push(Buffer.from('s\n')).toString()).toBe('hpcrun-frames\n');
   });
 
   it('finds a marker that is cut at each of its bytes', () => {
@@ -78,12 +117,13 @@ describe('renderFramedCommand', () => {
       const greeting = 'echo Welcome to the cluster';
       await writeTree(home, { '.zshenv': greeting, '.tcshrc': greeting, '.config/fish/config.fish': greeting });
       const script = `read -r line\nprintf '%s|' "$line" "$0" "a'b\\"c" '!x' "$(printf %s ok)"\nexit 7\n`;
-      const { stdout, status } = runShell(path, renderFramedCommand(script, marker), {
+      const { stdout, status } = runShell(path, renderFramedCommand(script, marker, unguarded), {
         input: 'from stdin\n',
         env: { HOME: home },
       });
       const reader = new FrameReader(marker);
       expect(reader.push(Buffer.from(stdout)).toString()).toBe(`from stdin|/bin/sh|a'b"c|!x|ok|`);
+      expect(reader.status).toBe(7);
       expect(reader.noise).toBe(['zsh', 'tcsh', 'fish'].includes(name) ? 'Welcome to the cluster\n' : '');
       expect(status).toBe(7);
     });
@@ -92,24 +132,51 @@ describe('renderFramedCommand', () => {
       if (path === undefined) return context.skip(`${name} is not installed`);
       const script = `# ${'x'.repeat(80_000)}\nprintf %s done\n`;
       const env = { HOME: await makeTemporaryDirectory() };
-      const { stdout } = runShell(path, renderFramedCommand(script, marker), { env });
-      expect(stdout).toBe(`${marker}\ndone`);
+      const { stdout } = runShell(path, renderFramedCommand(script, marker, unguarded), { env });
+      expect(stdout).toBe(`${marker}\ndone${marker}:0\n`);
     });
   }
 
   it('carries any word', () => {
     fc.assert(
       fc.property(anyWord, (word) => {
-        const command = renderFramedCommand(`printf %s ${quote(word)}`, marker);
-        expect(runShell('bash', command).stdout).toBe(`${marker}\n${word}`);
+        const command = renderFramedCommand(`printf %s ${quote(word)}`, marker, unguarded);
+        expect(runShell('bash', command).stdout).toBe(`${marker}\n${word}${marker}:0\n`);
       }),
       { numRuns: 20 },
     );
   });
 
+  it.each([
+    ['exit 97\nrest\n', 0, 'rest'],
+    ['rest\n', inputTakenStatus, ''],
+    ['', inputTakenStatus, ''],
+  ])('takes the guard line away from the input %j, or ends without opening the frame', (input, expected, own) => {
+    const { stdout, status } = runShell(
+      'sh',
+      renderFramedCommand('read -r l; printf %s "$l"', marker, { isGuarded: true }),
+      { input },
+    );
+    const reader = new FrameReader(marker);
+    expect(reader.push(Buffer.from(stdout)).toString()).toBe(own);
+    expect([status, reader.isOpen]).toEqual([expected, expected === 0]);
+  });
+
+  it('finds base64 where a start-up file has spoilt PATH, and ends the frame of a script that kills itself', () => {
+    const run = (script: string, env: Record<string, string> = {}) => {
+      const { stdout } = runShell('/bin/sh', renderFramedCommand(script, marker, unguarded), { env });
+      const reader = new FrameReader(marker);
+      return [reader.push(Buffer.from(stdout)).toString(), reader.status];
+    };
+    expect(run('printf %s ok', { PATH: '/nonexistent' })).toEqual(['ok', 0]);
+    expect(run('exec sh -c "printf gone; kill -9 \\$\\$"')).toEqual(['gone', 137]);
+    expect(run('trap "printf bye" EXIT; exit 3')).toEqual(['bye', 3]);
+    expect(run('printf before; if')[1]).toBe(2);
+  });
+
   it('refuses a script that does not fit into one argument', () => {
-    expect(() => renderFramedCommand('x'.repeat(90_001), marker)).toThrow(RangeError);
+    expect(() => renderFramedCommand('x'.repeat(90_001), marker, unguarded)).toThrow(RangeError);
     // Linux, MAX_ARG_STRLEN
-    expect(renderFramedCommand('x'.repeat(89_900), marker).length).toBeLessThan(128 * 1024);
+    expect(renderFramedCommand('x'.repeat(90_000), marker, unguarded).length).toBeLessThan(128 * 1024);
   });
 });

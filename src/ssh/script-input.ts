@@ -1,0 +1,67 @@
+import type { Readable, Writable } from 'node:stream';
+
+/**
+ * What a script reads. Until the script is known to have started, everything that was sent is kept, so that it can be sent
+ * again: a server may refuse the session, or a start-up file replace the shell.
+ */
+export class ScriptInput {
+  private readonly chunks: AsyncIterator<Buffer>;
+  private kept: Buffer[] | undefined = [];
+  private next: Promise<IteratorResult<Buffer>> | undefined;
+  private target: Writable | undefined;
+
+  /** Whether it is known that there is nothing to read. */
+  readonly isEmpty: boolean;
+
+  constructor(source: Buffer | Readable | undefined) {
+    this.isEmpty = source === undefined || (Buffer.isBuffer(source) && source.length === 0);
+    this.chunks =
+      source === undefined || Buffer.isBuffer(source)
+        ? once(source)
+        : (source[Symbol.asyncIterator]() as AsyncIterator<Buffer>);
+  }
+
+  /** From now on nothing is kept. */
+  commit(): void {
+    this.kept = undefined;
+  }
+
+  /**
+   * Writes all of the input and ends the target, as fast as it takes it. Returns early when the target closes, or when the
+   * input is sent to another one. Fails when the source does.
+   */
+  async send(target: Writable): Promise<void> {
+    this.target = target;
+    for (const chunk of this.kept ?? []) await write(target, chunk);
+    for (;;) {
+      this.next ??= this.chunks.next();
+      const result = await this.next;
+      if (this.target !== target || target.destroyed) return;
+      this.next = undefined;
+      if (result.done) {
+        target.end();
+        return;
+      }
+      this.kept?.push(result.value);
+      await write(target, result.value);
+    }
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- the iterator of a stream is asynchronous
+async function* once(chunk: Buffer | undefined): AsyncGenerator<Buffer> {
+  if (chunk !== undefined && chunk.length > 0) yield chunk;
+}
+
+/** Settles when there is room for more, or nobody there who could take it. */
+async function write(target: Writable, chunk: Buffer): Promise<void> {
+  if (target.destroyed || target.writableEnded || target.write(chunk)) return;
+  await new Promise<void>((resolve) => {
+    const events = ['drain', 'close', 'error'] as const;
+    const settle = () => {
+      for (const event of events) target.off(event, settle);
+      resolve();
+    };
+    for (const event of events) target.on(event, settle);
+  });
+}
