@@ -1,6 +1,8 @@
 import { HpcrunError } from '../errors.js';
 import { findRuns } from '../run/find-run.js';
 import { queryRuns, queryStatus } from '../run/status.js';
+import { sharedPlace } from '../run/shared-place.js';
+import { connectionObject, describeSharedStatus, findSharedStatus } from './connect.js';
 import { makeContext, withSession, type CommonOptions } from './context.js';
 import { printJson, printLine, renderRunTable, runObject } from './output.js';
 
@@ -26,6 +28,10 @@ export async function statusCommand(wanted: string[], options: StatusOptions): P
     if (!options.json && runs.length > shown.length) {
       context.terminal.note(`${runs.length - shown.length} older runs are not shown: hpcrun status -n ${runs.length}`);
     }
+    const place = sharedPlace(session.cluster, context.directories, context.env);
+    const shared = place && (await findSharedStatus(place));
+    if (shared && options.json) printJson(connectionObject(shared));
+    else if (shared) context.terminal.note(`${session.cluster.name}: ${describeSharedStatus(shared)}`);
     return 0;
   });
 }

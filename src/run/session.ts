@@ -1,5 +1,6 @@
 import type { ResolvedCluster } from '../config/cluster.js';
 import type { Directories } from '../config/directories.js';
+import { packageVersion } from '../package-directory.js';
 import type { Progress } from '../progress.js';
 import { learnCluster, type ClusterFacts } from '../cluster/probe.js';
 import { RemoteLayout } from '../cluster/layout.js';
@@ -7,7 +8,9 @@ import type { ContainerEngine, EngineName } from '../image/engine.js';
 import type { Connection } from '../ssh/connection.js';
 import type { Prompter } from '../ssh/prompter.js';
 import { openConnection } from '../ssh/open-connection.js';
+import { findSharedConnection } from '../ssh/shared-connection.js';
 import { RecordStore } from './record.js';
+import { connectionTarget, sharedPlace } from './shared-place.js';
 
 /** What every command on runs needs from the outside. */
 export interface SessionInputs {
@@ -49,15 +52,19 @@ export class Session {
     return this.inputs.progress;
   }
 
-  /** Logs in at the first call. */
+  /** The connection of `hpcrun connect`, or else one of its own: logs in at the first call. */
   readonly connect = (): Promise<Connection> => {
-    const { host, port, user, identityFile, knownHostsFile, isSandbox } = this.inputs.cluster;
-    this.connection ??= openConnection(
-      { host, port, user, identityFile, knownHostsFile, isolated: isSandbox },
-      { env: this.inputs.env, prompter: this.inputs.prompter, signal: this.inputs.signal },
-    );
+    this.connection ??= this.openConnection();
     return this.connection;
   };
+
+  private async openConnection(): Promise<Connection> {
+    const { cluster, directories, env, prompter, signal } = this.inputs;
+    const place = sharedPlace(cluster, directories, env);
+    const shared = place && (await findSharedConnection(place, packageVersion()));
+    if (shared) return shared;
+    return await openConnection(connectionTarget(cluster), { env, prompter, signal });
+  }
 
   /** Docker or Podman. Throws ENGINE_MISSING or ENGINE_FAILED. */
   readonly engine = (): Promise<ContainerEngine> => {

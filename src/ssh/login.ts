@@ -15,6 +15,8 @@ export interface OpenOptions {
   env: NodeJS.ProcessEnv;
   prompter: Prompter;
   signal: AbortSignal;
+  /** How often a silent server is asked for a sign of life, and after how many that did not come it counts as lost. */
+  keepalive?: { intervalMs: number; lostAfter: number };
 }
 
 /**
@@ -141,8 +143,8 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
       sock: sock,
       username: settings.user,
       readyTimeout: 0,
-      keepaliveInterval: 15_000,
-      keepaliveCountMax: 3,
+      keepaliveInterval: options.keepalive?.intervalMs ?? 15_000,
+      keepaliveCountMax: options.keepalive?.lostAfter ?? 3,
       algorithms: preferredAlgorithms(preferredKeyAlgorithms(known, settings)),
       hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
         verifyHostKey(key, known, settings, prompter).then(
