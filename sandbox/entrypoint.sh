@@ -1,6 +1,7 @@
 #!/bin/bash
-# Starts one node of the sandbox cluster: `entrypoint.sh login` or `entrypoint.sh compute`.
-# Read by both roles: /etc/sandbox, a volume shared by all nodes, which the login node fills in. SLURM's own directory links there.
+# Starts one node of the sandbox cluster: `entrypoint.sh login`, `entrypoint.sh compute` or, in front of the cluster,
+# `entrypoint.sh gateway`.
+# Read by login and compute nodes: /etc/sandbox, a volume shared by all nodes, which the login node fills in. SLURM's own directory links there.
 set -euo pipefail
 
 role=$1
@@ -41,14 +42,10 @@ start_munge() {
   setpriv --reuid=munge --regid=munge --clear-groups /usr/sbin/munged
 }
 
-start_login() {
-  if [[ ! -s /etc/sandbox/munge.key ]]; then
-    (umask 077 && dd if=/dev/urandom of=/etc/sandbox/munge.key.new bs=1024 count=1 status=none)
-    mv /etc/sandbox/munge.key.new /etc/sandbox/munge.key
-  fi
-  write_slurm_configuration
-
-  local home=/home/$SANDBOX_USER
+# Host keys, and the user's home directory with the key that lets her in.
+prepare_sshd() {
+  local home
+  home=$(getent passwd "$SANDBOX_USER" | cut -d: -f6)
   if [[ ! -d $home ]]; then cp -r /etc/skel "$home"; fi
   install -d -m 0700 "$home/.ssh"
   printf '%s\n' "$SANDBOX_AUTHORIZED_KEY" >"$home/.ssh/authorized_keys"
@@ -57,6 +54,24 @@ start_login() {
   chown "$SANDBOX_USER:" "$home" "$home"/.[a-z]*
   chmod 0750 "$home"
   [[ -e /etc/ssh/ssh_host_ed25519_key ]] || ssh-keygen -q -A
+}
+
+start_gateway() {
+  prepare_sshd
+  /usr/sbin/sshd -D -e 2>/var/log/sshd.log &
+}
+
+start_login() {
+  chmod 0666 /dev/fuse
+  if [[ ! -s /etc/sandbox/munge.key ]]; then
+    (umask 077 && dd if=/dev/urandom of=/etc/sandbox/munge.key.new bs=1024 count=1 status=none)
+    mv /etc/sandbox/munge.key.new /etc/sandbox/munge.key
+  fi
+  write_slurm_configuration
+
+  quirk apply home
+  prepare_sshd
+  quirk apply shell rc modules containers login
 
   start_munge
   if [[ $SANDBOX_ACCOUNTING == 1 ]]; then
@@ -73,6 +88,8 @@ start_login() {
 }
 
 start_compute() {
+  chmod 0666 /dev/fuse
+  quirk apply home shell modules containers
   await 60 "the login node's configuration" test -s /etc/sandbox/slurm.conf
   start_munge
   # Device nodes with the numbers of real ones, and no GPU behind them: enough for SLURM's gres bookkeeping.
@@ -84,9 +101,14 @@ start_compute() {
   slurmd -D >/var/log/slurm/slurmd.out 2>&1 &
 }
 
-chmod 0666 /dev/fuse
-rm -f /run/munge/munged.pid /run/slurm*.pid
+# What `hpcrun sandbox up --quirk` asked for; once, so that what was switched later stays switched.
+if [[ $role != gateway && ! -d /var/lib/sandbox/quirks ]]; then
+  mkdir -p /var/lib/sandbox/quirks
+  for name in $SANDBOX_QUIRKS; do touch "/var/lib/sandbox/quirks/$name"; done
+fi
+rm -f /run/munge/munged.pid /run/slurm*.pid /run/sshd.pid
 case $role in
+  gateway) start_gateway ;;
   login) start_login ;;
   compute) start_compute ;;
   *) say "unknown role: $role" && exit 2 ;;

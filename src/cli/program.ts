@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { HpcrunError } from '../errors.js';
 import { packageVersion } from '../package-directory.js';
+import { quirks } from '../sandbox/quirks.js';
 import { closest } from '../suggest.js';
 
 /** Parses the command line, runs its command, and returns the exit status. */
@@ -414,6 +415,12 @@ function defineImages(program: Command, setStatus: (status: number) => void): vo
   );
 }
 
+function quirkLines(): string {
+  return Object.entries(quirks)
+    .map(([name, { summary }]) => `  ${name.padEnd(24)}${summary}`)
+    .join('\n');
+}
+
 function defineSandbox(sandbox: Command, setStatus: (status: number) => void): void {
   sandbox
     .summary('a real SLURM cluster in containers on this machine')
@@ -432,13 +439,16 @@ function defineSandbox(sandbox: Command, setStatus: (status: number) => void): v
       )
       .option('--nodes <n>', 'compute nodes (default: 2)')
       .option('--no-accounting', 'without slurmdbd, as on clusters where sacct does not work')
+      .option('--quirk <name>', 'make it like clusters people have met (repeatable; the list is below)', collect)
       .option('--install-engine', 'on Debian or Ubuntu as root: install and start Docker and what else is missing')
       .option('--json', 'print one JSON object a line')
       .action(async (options: import('./sandbox.js').SandboxUpOptions) => {
         const { sandboxUpCommand } = await import('./sandbox.js');
         setStatus(await sandboxUpCommand(options));
-      }),
+      })
+      .addHelpText('after', () => `\nQuirks:\n${quirkLines()}`),
     ['hpcrun sandbox up --nodes 4', 'with four compute nodes'],
+    ['hpcrun sandbox up --quirk tcsh --quirk key-totp', 'an unusual login shell, and a one-time code at the login'],
   );
   withExamples(
     sandbox

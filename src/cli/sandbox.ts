@@ -1,11 +1,13 @@
 import { HpcrunError } from '../errors.js';
 import { bringUp, readStatus, takeDown, type SandboxStatus } from '../sandbox/sandbox.js';
+import { parseQuirks } from '../sandbox/quirks.js';
 import { makeContext, type CommonOptions, type Context } from './context.js';
 import { printJson, printLine, renderTable } from './output.js';
 
 export interface SandboxUpOptions extends CommonOptions {
   nodes?: string;
   accounting: boolean;
+  quirk?: string[];
   installEngine?: boolean;
 }
 
@@ -21,10 +23,21 @@ export async function sandboxUpCommand(options: SandboxUpOptions): Promise<numbe
     ...(nodes === undefined ? {} : { nodes }),
     // commander says true where the option was not given: then any sandbox that is there will do.
     ...(options.accounting ? {} : { accounting: false }),
+    ...(options.quirk ? { quirks: parseQuirks(options.quirk) } : {}),
     installEngine: options.installEngine === true,
   });
   printStatus(status, options);
-  if (!options.json) context.terminal.note('Use it with: hpcrun submit --cluster sandbox train.py');
+  if (!options.json) {
+    context.terminal.note('Use it with: hpcrun submit --cluster sandbox train.py');
+    const { password, totpSecret } = status.secrets;
+    if (password !== undefined) context.terminal.note(`The password it asks for is in ${password}`);
+    if (totpSecret !== undefined) {
+      context.terminal.note(`A code for its login, new every 30 s: oathtool --totp --base32 - <${totpSecret}`);
+      context.terminal.note(
+        `Without oathtool here: docker exec -i ${status.name}-login oathtool --totp --base32 - <${totpSecret}`,
+      );
+    }
+  }
   return 0;
 }
 
@@ -59,6 +72,7 @@ function printStatus(status: SandboxStatus, options: { json?: boolean }): void {
     return;
   }
   printLine(`${status.name}: ${status.state}${status.login === undefined ? '' : `, login ${status.login}`}`);
+  if (status.quirks.length > 0) printLine(`quirks: ${status.quirks.join(', ')}`);
   if (status.nodes.length > 0) {
     printLine(
       renderTable(

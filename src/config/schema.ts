@@ -76,6 +76,7 @@ export const clusterSchema = z.strictObject({
   user: z.string().min(1).optional(),
   identityFile: z.string().min(1).optional(),
   knownHostsFile: z.string().min(1).optional(),
+  proxyJump: z.string().min(1).optional(),
   root: remotePath.optional(),
   store: z
     .strictObject({

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import ssh2 from 'ssh2';
 import { resolveSandboxName, sandboxClusterFile } from '../config/cluster.js';
 import type { Directories } from '../config/directories.js';
+import { clusterSchema, type Cluster } from '../config/schema.js';
 import { HpcrunError, isMissing } from '../errors.js';
 import { requireMksquashfs } from '../image/squash.js';
 import { CliEngine } from '../image/cli-engine.js';
@@ -15,6 +15,8 @@ import { withStep, type Progress } from '../progress.js';
 import { baseImage, ensureBaseImage, removeBaseImage } from './base-image.js';
 import { docker, dockerLines, tryDocker } from './docker.js';
 import { ensureEngine } from './ensure-engine.js';
+import { loginFiles, makeMeansOfLogin } from './means-of-login.js';
+import { parseQuirks, type QuirkName } from './quirks.js';
 
 const sandboxLabel = 'hpcrun.sandbox';
 const imageRepository = 'hpcrun-sandbox';
@@ -38,13 +40,26 @@ export interface UpOptions {
   /** Compute nodes; 2 unless the sandbox is there already. */
   nodes?: number;
   accounting?: boolean;
+  /** None unless the sandbox is there already; src/sandbox/quirks.ts says which there are. */
+  quirks?: QuirkName[];
   installEngine: boolean;
 }
+
+/** What a sandbox is made as, and stays. */
+interface Shape {
+  nodes: number;
+  quirks: QuirkName[];
+}
+
+const hasAccounting = ({ quirks }: Shape) => !quirks.includes('no-accounting');
 
 export interface SandboxStatus {
   name: string;
   state: 'up' | 'stopped' | 'absent';
   nodes: { name: string; state: string }[];
+  quirks: QuirkName[];
+  /** Where the password and the secret for one-time codes are, if they are asked for at the login. */
+  secrets: { password?: string; totpSecret?: string };
   /** `researcher@127.0.0.1:port`, when it is up. */
   login: string | undefined;
 }
@@ -72,10 +87,9 @@ export async function bringUp(context: SandboxContext, options: UpOptions): Prom
         for (const container of existing) await docker(['start', container.name], signal);
       } else {
         await removeLeftovers(name, signal);
-        await createContainers(context, name, image, {
-          nodes: options.nodes ?? 2,
-          accounting: options.accounting ?? true,
-        });
+        const { nodes = 2, accounting = true, quirks = [] } = options;
+        const all = accounting ? quirks : parseQuirks([...quirks, 'no-accounting']);
+        await createContainers(context, name, image, { nodes, quirks: all });
       }
       await awaitIdle(
         name,
@@ -111,23 +125,33 @@ export async function takeDown(context: SandboxContext, options: { keepImages: b
 export async function readStatus({ directories, env, signal }: SandboxContext): Promise<SandboxStatus> {
   const name = resolveSandboxName(env);
   const containers = await findContainers(name, signal);
-  const absent: SandboxStatus = { name, state: 'absent', nodes: [], login: undefined };
-  if (containers.length === 0) return absent;
+  const absent: SandboxStatus = { name, state: 'absent', nodes: [], quirks: [], secrets: {}, login: undefined };
+  const [first] = containers;
+  if (!first) return absent;
+  const clusterFile = sandboxClusterFile(directories, name);
+  const { quirks } = readShape(first.labels);
+  const files = loginFiles(dirname(clusterFile));
+  const asksCode = quirks.includes('key-totp') || quirks.includes('password-totp');
+  const secrets = {
+    ...(quirks.includes('password-totp') ? { password: files.password } : {}),
+    ...(asksCode ? { totpSecret: files.totpSecret } : {}),
+  };
   if (containers.some(({ state }) => state !== 'running')) {
-    return { ...absent, state: 'stopped', nodes: containers.map(({ name: node, state }) => ({ name: node, state })) };
+    const nodes = containers.map(({ name: node, state }) => ({ name: node, state }));
+    return { ...absent, state: 'stopped', nodes, quirks, secrets };
   }
   const sinfo = await tryDocker(['exec', `${name}-login`, 'sinfo', '-h', '-N', '-p', 'batch', '-o', '%N %T'], signal);
   const nodes = (sinfo ?? '').split('\n').flatMap((line) => {
     const [node, state] = line.split(' ');
     return node && state ? [{ name: node, state }] : [];
   });
-  return { name, state: 'up', nodes, login: await readLogin(sandboxClusterFile(directories, name)) };
+  return { name, state: 'up', nodes, quirks, secrets, login: await readLogin(clusterFile) };
 }
 
 async function readLogin(clusterFile: string): Promise<string | undefined> {
   try {
-    const { port } = JSON.parse(await readFile(clusterFile, 'utf8')) as { port: number };
-    return `${user}@127.0.0.1:${port}`;
+    const { host, port, proxyJump } = clusterSchema.parse(JSON.parse(await readFile(clusterFile, 'utf8')));
+    return `${user}@${host ?? ''}:${port ?? 22}${proxyJump === undefined ? '' : ` through ${proxyJump}`}`;
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
@@ -166,8 +190,10 @@ async function findWhole(
   existing: Container[],
 ): Promise<Container | undefined> {
   const login = existing.find((container) => container.name === `${name}-login`);
-  if (!login || existing.length !== Number(login.labels.get('hpcrun.sandbox.nodes')) + 1) return undefined;
-  const key = join(dirname(sandboxClusterFile(directories, name)), 'id_ed25519');
+  if (!login) return undefined;
+  const { nodes, quirks } = readShape(login.labels);
+  if (existing.length !== nodes + (quirks.includes('gateway') ? 2 : 1)) return undefined;
+  const { key } = loginFiles(dirname(sandboxClusterFile(directories, name)));
   try {
     await access(key);
     return login;
@@ -179,13 +205,28 @@ async function findWhole(
   }
 }
 
+function readShape(labels: Map<string, string>): Shape {
+  const names = labels.get('hpcrun.sandbox.quirks') ?? '';
+  return {
+    nodes: Number(labels.get('hpcrun.sandbox.nodes')),
+    quirks: parseQuirks(names.split(' ').filter((quirk) => quirk !== '')),
+  };
+}
+
 function refuseOtherShape(name: string, labels: Map<string, string>, options: UpOptions): void {
-  const nodes = Number(labels.get('hpcrun.sandbox.nodes'));
-  const accounting = labels.get('hpcrun.sandbox.accounting') === '1';
-  if ((options.nodes ?? nodes) === nodes && (options.accounting ?? accounting) === accounting) return;
+  const shape = readShape(labels);
+  // --no-accounting is another word for the quirk.
+  const others = (quirks: QuirkName[]) => quirks.filter((quirk) => quirk !== 'no-accounting').join(', ');
+  const accounting = options.quirks?.includes('no-accounting') ? false : options.accounting;
+  const isSame =
+    (options.nodes ?? shape.nodes) === shape.nodes &&
+    (accounting ?? hasAccounting(shape)) === hasAccounting(shape) &&
+    others(options.quirks ?? shape.quirks) === others(shape.quirks);
+  if (isSame) return;
+  const unusual = others(shape.quirks) === '' ? 'no quirks' : `the quirks ${others(shape.quirks)}`;
   throw new HpcrunError(
     'SANDBOX_FAILED',
-    `the sandbox ${name} is there already, with ${nodes} nodes and accounting ${accounting ? 'on' : 'off'}`,
+    `the sandbox ${name} is there already, with ${shape.nodes} nodes, accounting ${hasAccounting(shape) ? 'on' : 'off'} and ${unusual}`,
     { hint: 'To make another one: hpcrun sandbox down --keep-images, then up again.' },
   );
 }
@@ -216,67 +257,50 @@ async function ensureImage(progress: Progress, signal: AbortSignal): Promise<str
   return tag;
 }
 
-async function createContainers(
-  context: SandboxContext,
-  name: string,
-  image: string,
-  { nodes, accounting }: { nodes: number; accounting: boolean },
-): Promise<void> {
+async function createContainers(context: SandboxContext, name: string, image: string, shape: Shape): Promise<void> {
+  const { nodes, quirks } = shape;
   const { directories, signal } = context;
   const label = ['--label', `${sandboxLabel}=${name}`];
   const [cpus = '2', memoryBytes = '0'] = (await docker(['info', '--format', '{{.NCPU}} {{.MemTotal}}'], signal)).split(
     ' ',
   );
   const memoryMb = Math.floor((Number(memoryBytes) * 0.9) / nodes / 1e6);
-  const directory = dirname(sandboxClusterFile(directories, name));
-  const publicKey = await makeKey(directory);
+  const { publicKey, password, totpSecret } = await makeMeansOfLogin(dirname(sandboxClusterFile(directories, name)));
   const port = await findFreePort();
   await docker(['network', 'create', ...label, name], signal);
   for (const volume of ['home', 'etc']) await docker(['volume', 'create', ...label, `${name}-${volume}`], signal);
 
   const variables = {
     SANDBOX_NODES: String(nodes),
-    SANDBOX_ACCOUNTING: accounting ? '1' : '0',
+    SANDBOX_ACCOUNTING: hasAccounting(shape) ? '1' : '0',
+    SANDBOX_QUIRKS: quirks.join(' '),
     SANDBOX_CPUS: String(Math.max(2, Number(cpus))),
     SANDBOX_MEMORY_MB: String(memoryMb),
     SANDBOX_USER: user,
     SANDBOX_AUTHORIZED_KEY: publicKey,
+    SANDBOX_PASSWORD: password,
+    SANDBOX_TOTP_SECRET: totpSecret,
+  };
+  const labels = {
+    'hpcrun.sandbox.nodes': String(nodes),
+    'hpcrun.sandbox.quirks': quirks.join(' '),
   };
   const shared = [
     ...label,
-    ...['--label', `hpcrun.sandbox.nodes=${nodes}`, '--label', `hpcrun.sandbox.accounting=${accounting ? '1' : '0'}`],
-    ...['--init', '--network', name, '--volume', `${name}-home:/home`, '--volume', `${name}-etc:/etc/sandbox`],
-    ...containerPrivileges,
+    ...Object.entries(labels).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
+    ...['--init', '--network', name],
     ...Object.entries(variables).flatMap(([variable, value]) => ['--env', `${variable}=${value}`]),
   ];
-  const run = (node: string, extra: string[], role: string) =>
-    docker(
-      [
-        'run',
-        '--detach',
-        '--name',
-        `${name}-${node}`,
-        '--hostname',
-        node,
-        '--network-alias',
-        node,
-        ...extra,
-        ...shared,
-        image,
-        role,
-      ],
-      signal,
-    );
-  await run('login', ['--publish', `127.0.0.1:${port}:22`, '--label', `hpcrun.sandbox.port=${port}`], 'login');
-  for (let index = 1; index <= nodes; index += 1) await run(`c${index}`, [], 'compute');
-}
-
-/** Makes the sandbox's own key pair and returns the public half. */
-async function makeKey(directory: string): Promise<string> {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'hpcrun-sandbox' });
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await writeFile(join(directory, 'id_ed25519'), pair.private, { mode: 0o600 });
-  return pair.public;
+  const run = (node: string, extra: string[], role: string) => {
+    const names = ['--name', `${name}-${node}`, '--hostname', node, '--network-alias', node];
+    return docker(['run', '--detach', ...names, ...extra, ...shared, image, role], signal);
+  };
+  const cluster = ['--volume', `${name}-home:/home`, '--volume', `${name}-etc:/etc/sandbox`, ...containerPrivileges];
+  const door = ['--publish', `127.0.0.1:${port}:22`, '--label', `hpcrun.sandbox.port=${port}`];
+  const hasGateway = quirks.includes('gateway');
+  if (hasGateway) await run('gateway', door, 'gateway');
+  await run('login', [...cluster, ...(hasGateway ? [] : door)], 'login');
+  for (let index = 1; index <= nodes; index += 1) await run(`c${index}`, cluster, 'compute');
 }
 
 async function findFreePort(): Promise<number> {
@@ -295,7 +319,7 @@ async function findFreePort(): Promise<number> {
 /** Waits until sinfo says that every node is idle, or at work. */
 async function awaitIdle(name: string, onDetail: (detail: string) => void, signal: AbortSignal): Promise<void> {
   const containers = await findContainers(name, signal);
-  const nodeCount = containers.length - 1;
+  const nodeCount = containers.filter((container) => /-c\d+$/.test(container.name)).length;
   const deadline = Date.now() + startupTimeoutMs;
   while (Date.now() < deadline) {
     const dead = (await findContainers(name, signal)).find(({ state }) => state === 'exited' || state === 'dead');
@@ -322,23 +346,30 @@ async function startFailed(container: string, signal: AbortSignal): Promise<Hpcr
   });
 }
 
-/** How the cluster named `sandbox` is reached. Its host keys come from the container itself, not from the network. */
+/** How the cluster named `sandbox` is reached. Its host keys come from the containers themselves, not from the network. */
 async function writeClusterFile({ directories, signal }: SandboxContext, name: string): Promise<void> {
   const file = sandboxClusterFile(directories, name);
   const directory = dirname(file);
-  const login = (await findContainers(name, signal)).find((container) => container.name === `${name}-login`);
-  const port = Number(login?.labels.get('hpcrun.sandbox.port'));
-  const keys = await dockerLines(['exec', `${name}-login`, 'sh', '-c', 'cat /etc/ssh/ssh_host_*_key.pub'], signal);
+  const containers = await findContainers(name, signal);
+  const door = containers.find(({ labels }) => labels.has('hpcrun.sandbox.port'));
+  const port = Number(door?.labels.get('hpcrun.sandbox.port'));
+  const hasGateway = door?.name === `${name}-gateway`;
+  const readKeys = async (container: string, host: string) => {
+    const keys = await dockerLines(['exec', container, 'sh', '-c', 'cat /etc/ssh/ssh_host_*_key.pub'], signal);
+    return keys.map((key) => `${host} ${key.split(' ').slice(0, 2).join(' ')}\n`).join('');
+  };
+  const outside = `[127.0.0.1]:${port}`;
   const knownHostsFile = join(directory, 'known_hosts');
   await writeFile(
     knownHostsFile,
-    keys.map((key) => `[127.0.0.1]:${port} ${key.split(' ').slice(0, 2).join(' ')}\n`).join(''),
+    hasGateway
+      ? (await readKeys(`${name}-gateway`, outside)) + (await readKeys(`${name}-login`, 'login'))
+      : await readKeys(`${name}-login`, outside),
   );
-  const cluster = {
-    host: '127.0.0.1',
-    port,
+  const cluster: Cluster = {
+    ...(hasGateway ? { host: 'login', port: 22, proxyJump: `${user}@127.0.0.1:${port}` } : { host: '127.0.0.1', port }),
     user,
-    identityFile: join(directory, 'id_ed25519'),
+    identityFile: loginFiles(directory).key,
     knownHostsFile,
     compression: 'zstd',
     overlays: true,

@@ -27,6 +27,8 @@ export interface HostOverrides {
   user?: string | undefined;
   identityFile?: string | undefined;
   knownHostsFile?: string | undefined;
+  /** As ProxyJump of ssh_config. */
+  proxyJump?: string | undefined;
   /** Leaves the user's SSH configuration, agent and default keys out of it. */
   isolated?: boolean;
 }
@@ -46,7 +48,7 @@ export async function resolveHost(overrides: HostOverrides, env: NodeJS.ProcessE
   const expand = (text: string) => expandTokens(text, { host, port, user, alias: overrides.host });
   const agent = first('identityagent');
   const agentSocket = agent === undefined || agent === 'SSH_AUTH_SOCK' ? env.SSH_AUTH_SOCK : expand(agent);
-  const jump = first('proxyjump');
+  const jump = overrides.proxyJump ?? first('proxyjump');
   return {
     alias: overrides.host,
     host,
@@ -78,7 +80,7 @@ function isolatedSettings(overrides: HostOverrides): HostSettings {
     identitiesOnly: true,
     agentSocket: undefined,
     knownHostsFiles: overrides.knownHostsFile ? [overrides.knownHostsFile] : [],
-    jumps: [],
+    jumps: overrides.proxyJump?.split(',') ?? [],
   };
 }
 

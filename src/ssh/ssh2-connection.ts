@@ -35,7 +35,8 @@ export async function openSsh2Connection(overrides: HostOverrides, options: Open
   };
   try {
     for (const jump of settings.jumps) {
-      const hop = await resolveHost(parseJump(jump), options.env);
+      const own = overrides.isolated ? { ...overrides, port: undefined, proxyJump: undefined } : {};
+      const hop = await resolveHost({ ...own, ...parseJump(jump) }, options.env);
       clients.push(await login(hop, await openStream(hop, clients.at(-1), options), options));
     }
     const client = await login(settings, await openStream(settings, clients.at(-1), options), options);
