@@ -24,8 +24,17 @@ export interface RemoteFile {
  * Synchronous, because ten thousand questions to the file system cost a tenth of what as many promises do.
  */
 export function selectNew<File extends RemoteFile>(files: readonly File[], directory: string): File[] {
-  if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) return [...files];
-  return files.filter((file) => !isPresent(file, directory));
+  return isThere(directory) ? files.filter((file) => !isPresent(file, directory)) : [...files];
+}
+
+/** False also where a directory on the way is a file: making the directory says so. */
+function isThere(directory: string): boolean {
+  try {
+    return lstatSync(directory, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
 }
 
 function isPresent(file: RemoteFile, directory: string): boolean {
