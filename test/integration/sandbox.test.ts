@@ -31,11 +31,13 @@ describe('hpcrun sandbox', () => {
     const up = await hpcrun(['sandbox', 'up', '--nodes', '1', '--no-accounting', '--json'], { cwd, env });
     expect(up.exitCode).toBe(0);
     expect(up.objects).toMatchObject([{ type: 'sandbox', state: 'up', nodes: [{ name: 'c1', state: 'idle' }] }]);
-    const containers = await execa('docker', ['ps', '-q', '--no-trunc']);
+    const containers = await execa('docker', ['ps', '-q', '--no-trunc', '--filter', `label=hpcrun.sandbox=${name}`]);
 
     const again = await hpcrun(['sandbox', 'up', '--json'], { cwd, env });
     expect(again.objects).toMatchObject([{ state: 'up', login: up.objects[0]?.login }]);
-    expect((await execa('docker', ['ps', '-q', '--no-trunc'])).stdout).toBe(containers.stdout);
+    expect((await execa('docker', ['ps', '-q', '--no-trunc', '--filter', `label=hpcrun.sandbox=${name}`])).stdout).toBe(
+      containers.stdout,
+    );
     const other = await hpcrun(['sandbox', 'up', '--nodes', '3', '--json'], { cwd, env });
     expect(other.exitCode).toBe(3);
 
