@@ -126,7 +126,10 @@ try_disk mkdir "$begin"
 try_disk tar -xmf - -C "$begin"
 [ -e "$begin/complete" ] || { echo 'the plan did not arrive completely' >&2; exit 1; }
 chmod 640 "$begin"/*
-if [ -z "$(find lock -mmin -${lockMinutes} 2>/dev/null)" ] || [ "$(cat lock 2>/dev/null)" = ${quote(abandoned ?? '-')} ]; then rm -f lock; fi
+# Where there is none, nothing is removed: somebody may just be taking it.
+if [ -e lock ] && { [ -z "$(find lock -mmin -${lockMinutes} 2>/dev/null)" ] || [ "$(cat lock 2>/dev/null)" = ${quote(abandoned ?? '-')} ]; }; then
+  rm -f lock
+fi
 ln "$begin/lock" lock 2>/dev/null || { cat lock; exit ${busyStatus}; }
 if ! cmp -s "$begin/plan" plan; then
   rm -f data done.* image
@@ -212,7 +215,12 @@ if [ -s tee.error ]; then
   if grep -qi 'No space left\\|quota' tee.error; then exit ${diskFullStatus}; fi
   exit 1
 fi
-[ -e emitted ] || { echo 'the image could not be put together' >&2; exit 1; }
+if [ ! -e emitted ]; then
+  # Whoever broke the lock may have been quicker, and has tidied up.
+  if is_there; then echo stored; exit 0; fi
+  echo 'the image could not be put together' >&2
+  exit 1
+fi
 if [ "$sum" != ${image.sha256} ]; then
   echo "its sha256 should be ${image.sha256} and is $sum" >&2
   sed -n 's/^copy .* //p' plan | sort -u | while read -r source; do
