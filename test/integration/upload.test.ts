@@ -58,7 +58,8 @@ describe('hpcrun push', () => {
   });
 
   afterAll(async () => {
-    await onLogin("pkill -f 'sshd.*-p 2222' || true", 'root');
+    // The brackets keep the pattern from matching the shell that it stands in.
+    await onLogin("pkill -f '[s]shd.*-p 2222' || true", 'root');
     await sshd;
     await execa('docker', ['rmi', 'hpcrun-test/pushed:2', 'hpcrun-test/pushed:1'], { reject: false });
     await removeRoot();
