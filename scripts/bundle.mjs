@@ -15,7 +15,7 @@ const require = hpcrunRequire(import.meta.url), __filename = hpcrunFilename(impo
 // Names change with the content: those of an earlier build would stay.
 rmSync(at('dist/cli'), { recursive: true, force: true });
 await build({
-  entryPoints: ['main', 'connection-holder'].map((name) => at(`dist/src/cli/${name}.js`)),
+  entryPoints: ['main', 'connection-holder', 'askpass'].map((name) => at(`dist/src/cli/${name}.js`)),
   outdir: at('dist/cli'),
   bundle: true,
   splitting: true,

@@ -5,8 +5,8 @@ import { socketPlace, type SocketPlace } from '../ssh/sharing/socket-place.js';
 
 /** What of a cluster's configuration decides where and as whom one logs in. */
 export function connectionTarget(cluster: ResolvedCluster): ConnectionTarget {
-  const { host, port, user, identityFile, knownHostsFile, proxyJump, isSandbox } = cluster;
-  return { host, port, user, identityFile, knownHostsFile, proxyJump, isolated: isSandbox };
+  const { host, port, user, identityFile, knownHostsFile, proxyJump, transport, isSandbox } = cluster;
+  return { host, port, user, identityFile, knownHostsFile, proxyJump, transport, isolated: isSandbox };
 }
 
 /** Where the connection of `hpcrun connect` to a cluster is found; undefined on systems whose users have no numbers. */

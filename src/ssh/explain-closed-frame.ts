@@ -54,6 +54,6 @@ function diagnose(exitCode: number, noise: string): { what: string; hint: string
   }
   return {
     what: `the login shell ended with status ${exitCode} before hpcrun's command began${named === undefined ? '' : `, in ${file}`}`,
-    hint: `Usually a start-up file${look} ends the shell: let it do so only in interactive shells.`,
+    hint: `${named === undefined ? `Usually a start-up file${look} ends` : `Perhaps ${file} ends`} the shell: let it do so only in interactive shells.`,
   };
 }

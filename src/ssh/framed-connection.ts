@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { interrupted, throwIfInterrupted } from '../errors.js';
@@ -119,6 +120,8 @@ export class FramedConnection implements Connection {
   ): Promise<Omit<RemoteResult, 'stdout'>> {
     const { signal, timeoutMs } = options;
     throwIfInterrupted(signal);
+    // Any number of scripts may run at once.
+    setMaxListeners(0, signal);
     const marker = `hpcrun-${randomBytes(9).toString('hex')}`;
     const { shell } = this;
     const command = renderFramedCommand(script, marker, { isGuarded: shell === 'unknown' });
@@ -144,9 +147,9 @@ export class FramedConnection implements Connection {
       onStdout: (chunk) => (isOver ? undefined : options.onStdout(chunk)),
       onStarted: () => {
         if (this.shell === 'unknown') this.shell = 'direct';
+        if (shell === 'replaced') send();
         input.commit();
         onStarted();
-        if (shell === 'replaced') send();
       },
     });
     const send = () => {

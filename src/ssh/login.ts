@@ -117,6 +117,8 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
     let failure: unknown;
     const fail = (error: unknown) => {
       failure ??= error;
+      // It may tell of the same end several times.
+      client.on('error', () => undefined);
       client.destroy();
       finish();
       reject(failure instanceof Error ? failure : new Error(String(failure)));

@@ -27,10 +27,27 @@ export function expandProxyCommand(command: string, { alias, host, port, user }:
  * Runs the host's ProxyCommand with the user's shell, as ssh_config(5) says, and gives its standard input and output as
  * the stream to the host. What it prints on standard error is shown: some ask to open a page in a browser. Throws CONNECTION_FAILED.
  */
-export function openProxyCommand(settings: Names, command: string, { env, prompter, signal }: OpenOptions): Duplex {
+export function openProxyCommand(
+  settings: Names,
+  command: string,
+  { env, prompter }: Pick<OpenOptions, 'env' | 'prompter'>,
+): Duplex {
   const expanded = expandProxyCommand(command, settings);
   const child = spawn(env.SHELL ?? '/bin/sh', ['-c', `exec ${expanded}`], { env, stdio: 'pipe' });
-  const stream = Duplex.from({ readable: child.stdout, writable: child.stdin });
+  const stream = new Duplex({
+    read: () => child.stdout.resume(),
+    write: (chunk, _encoding, done) => {
+      child.stdin.write(chunk, () => {
+        done();
+      });
+    },
+    final: (done) => child.stdin.end(done),
+  });
+  child.stdout.on('data', (chunk: Buffer) => {
+    if (!stream.push(chunk)) child.stdout.pause();
+  });
+  // Its status, which comes last, says why it has ended.
+  child.stdin.on('error', () => undefined);
   const fail = (why: string) => stream.destroy(new Error(`its ProxyCommand "${expanded}" ${why}`));
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => {
@@ -40,19 +57,15 @@ export function openProxyCommand(settings: Names, command: string, { env, prompt
   });
   child.once('error', (error) => fail(`cannot be run: ${error.message}`));
   child.once('close', (code, name) => {
-    if (stream.destroyed || code === 0) return;
-    fail(`ended with ${code === null ? String(name) : `status ${code}`}${said.trim() ? `: ${said.trim()}` : ''}`);
+    if (stream.destroyed) return;
+    if (code === 0) stream.push(null);
+    else fail(`ended with ${code === null ? String(name) : `status ${code}`}${said.trim() ? `: ${said.trim()}` : ''}`);
   });
-  const stop = () => {
+  stream.once('close', () => {
     // OpenSSH ends it in the same way.
     child.kill('SIGHUP');
-  };
-  stream.once('close', stop);
+  });
   // A stream that breaks between here and the handshake is the handshake's to report.
   stream.on('error', () => undefined);
-  signal.addEventListener('abort', stop, { once: true });
-  child.once('exit', () => {
-    signal.removeEventListener('abort', stop);
-  });
   return stream;
 }

@@ -65,6 +65,8 @@ class Ssh2Channels implements ChannelSource {
     readonly description: string,
     private readonly closeAll: () => void,
   ) {
+    // One for each channel that is asked for.
+    client.setMaxListeners(0);
     client.on('error', (error) => {
       this.lost = error;
     });

@@ -125,13 +125,16 @@ describe('a host behind a jump host, as the SSH configuration says', () => {
     const innerKey = (await readFile(knownHostsFile, 'utf8')).replace(/^\S+/gm, 'localhost');
     await writeFile(join(directory, 'known_inner'), innerKey);
     const shared = `User researcher\n  IdentityFile ${identityFile}\n`;
+    // OpenSSH reads the configuration of the account, whatever HOME says: the real ssh, told of another one.
+    const { stdout: ssh } = await execa('sh', ['-c', 'command -v ssh']);
     await writeFile(
       join(directory, 'config'),
       `Host gate\n  HostName 127.0.0.1\n  Port ${port}\n  ${shared}  UserKnownHostsFile ${knownHostsFile}\n` +
-        `Host inner\n  HostName localhost\n  ${shared}  UserKnownHostsFile ${join(directory, 'known_inner')}\n  ProxyJump gate\n`,
+        `Host inner\n  HostName localhost\n  ${shared}  UserKnownHostsFile ${join(directory, 'known_inner')}\n  ProxyJump gate\n` +
+        `Host proxied\n  HostName localhost\n  ${shared}  UserKnownHostsFile ${join(directory, 'known_inner')}\n` +
+        `  ProxyCommand ${ssh} -F ${join(directory, 'config')} -W %h:%p gate\n` +
+        `Host broken\n  ProxyCommand sh -c 'echo no way >&2; exit 4'\n`,
     );
-    // OpenSSH reads the configuration of the account, whatever HOME says: the real ssh, told of another one.
-    const { stdout: ssh } = await execa('sh', ['-c', 'command -v ssh']);
     await mkdir(join(directory, 'path'));
     await writeFile(join(directory, 'path', 'ssh'), `#!/bin/sh\nexec ${ssh} -F ${join(directory, 'config')} "$@"\n`, {
       mode: 0o755,
@@ -145,6 +148,14 @@ describe('a host behind a jump host, as the SSH configuration says', () => {
         /^(?:::1|127\.0\.0\.1) /,
       );
       inner.close();
+      const proxied = await openConnection({ host: 'proxied' }, { env: process.env, prompter: noPrompter, signal });
+      expect((await proxied.run('id -un', { signal })).stdout.toString()).toBe('researcher\n');
+      proxied.close();
+      const broken = openConnection({ host: 'broken' }, { env: process.env, prompter: noPrompter, signal });
+      await expect(broken).rejects.toMatchObject({
+        code: 'CONNECTION_FAILED',
+        message: expect.stringContaining('status 4: no way') as string,
+      });
       await writeFile(join(directory, 'known_inner'), '');
       const refused = openConnection({ host: 'inner' }, { env: {}, prompter: noPrompter, signal });
       await expect(refused).rejects.toMatchObject({ code: 'HOST_KEY_UNKNOWN' });
