@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseMount, parseVolume } from '../config/bind.js';
-import { conversions, resourcesSchema, type Conversion, type Resources } from '../config/schema.js';
+import { resourcesSchema, type Resources } from '../config/resources.js';
+import { conversions, type Conversion } from '../config/schema.js';
 import { HpcrunError, isSystemError, messageOf } from '../errors.js';
 import type { SubmitRequest } from '../run/plan.js';
 import type { CommonOptions, Context } from './context.js';

@@ -1,15 +1,19 @@
 import { dirname, join } from 'node:path';
 import { HpcrunError } from '../errors.js';
 import type { Directories } from './directories.js';
+import { mergeSettings } from './merge-settings.js';
 import { clusterSchema, userSchema, type Cluster, type UserConfig } from './schema.js';
 import type { Project } from './project.js';
+import { loadSite, type Site } from './site.js';
 import { loadYamlFile } from './yaml-file.js';
 
 export const sandboxClusterName = 'sandbox';
 
 /** A cluster with everything filled in that has a default. */
-export interface ResolvedCluster extends Cluster {
+export interface ResolvedCluster extends Omit<Cluster, 'site'> {
   name: string;
+  /** Its site's profile, whose settings are in the cluster's own already. */
+  site?: Site | undefined;
   host: string;
   /** Where hpcrun keeps its files on the cluster; `~` and variables are still to be expanded there. */
   root: string;
@@ -61,10 +65,7 @@ export interface ClusterSources {
 export async function resolveCluster(sources: ClusterSources): Promise<ResolvedCluster> {
   const userFile = userConfigFile(sources.directories);
   const user = await loadUserConfig(sources.directories);
-  const configured = new Map([
-    ...Object.entries(user.clusters),
-    ...Object.entries(sources.project?.config.clusters ?? {}),
-  ]);
+  const configured = configuredClusters(user, sources.project);
   const sandbox = await loadSandbox(sources);
   const only = configured.size === 1 ? [...configured.keys()][0] : undefined;
   const name =
@@ -77,9 +78,16 @@ export async function resolveCluster(sources: ClusterSources): Promise<ResolvedC
   if (name === undefined) throw noCluster([...configured.keys()], userFile);
 
   const own = configured.get(name);
-  if (own) return withDefaults(name, own, join(sources.directories.state, 'clusters', name), false);
+  if (own) {
+    const site = own.site === undefined ? undefined : await loadSite(own.site, sources.directories);
+    const stateDirectory = join(sources.directories.state, 'clusters', name);
+    return withDefaults(name, own, { site, stateDirectory, isSandbox: false });
+  }
   if (name === sandboxClusterName) {
-    if (sandbox) return withDefaults(name, sandbox, dirname(sandboxFile(sources)), true);
+    if (sandbox) {
+      const stateDirectory = dirname(sandboxFile(sources));
+      return withDefaults(name, sandbox, { site: undefined, stateDirectory, isSandbox: true });
+    }
     throw new HpcrunError('CLUSTER_UNKNOWN', 'the sandbox cluster is not running', { hint: 'hpcrun sandbox up' });
   }
   const known = [...configured.keys(), sandboxClusterName].join(', ');
@@ -107,17 +115,35 @@ async function loadSandbox({ directories, env }: ClusterSources): Promise<Cluste
   return await loadYamlFile(file, clusterSchema);
 }
 
-function withDefaults(name: string, cluster: Cluster, stateDirectory: string, isSandbox: boolean): ResolvedCluster {
+/** Clusters by name; what the project says of one goes before what the user says of it, key by key. */
+export function configuredClusters(user: UserConfig, project: Project | undefined): Map<string, Cluster> {
+  const own = project?.config.clusters ?? {};
+  const names = new Set([...Object.keys(user.clusters), ...Object.keys(own)]);
+  return new Map([...names].map((name) => [name, mergeSettings<Cluster>(user.clusters[name] ?? {}, own[name] ?? {})]));
+}
+
+function withDefaults(
+  name: string,
+  own: Cluster,
+  { site, stateDirectory, isSandbox }: Pick<ResolvedCluster, 'site' | 'stateDirectory' | 'isSandbox'>,
+): ResolvedCluster {
+  const cluster = site?.cluster ? mergeSettings<Cluster>(site.cluster, own) : own;
   return {
     ...cluster,
+    site,
     name,
     stateDirectory,
     isSandbox,
-    host: cluster.host ?? name,
-    root: cluster.root ?? '~/hpcrun',
+    host: cluster.host ?? site?.login?.[0] ?? name,
+    root: cluster.root ?? plainRoot(site) ?? '~/hpcrun',
     // SLURM sites forbid loops of squeue; a minute is what they ask for.
     pollSeconds: cluster.pollSeconds ?? 60,
   };
+}
+
+/** Undefined for a root with a part that only the user can fill in. */
+function plainRoot(site: Site | undefined): string | undefined {
+  return site?.root?.includes('{') ? undefined : site?.root;
 }
 
 function noCluster(names: string[], userFile: string): HpcrunError {

@@ -1,34 +1,9 @@
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
 import { parseVolume, type Bind } from './bind.js';
-import { parseBytes, parseGpus, parseMemory, parseTime, type GpuRequest } from './quantities.js';
-
-/** A value that may be written as a number or a string and is parsed by `parse`. */
-function quantity<T>(parse: (text: string) => T | undefined, expected: string) {
-  return z.union([z.string(), z.number()], { error: `must be ${expected}` }).transform((value, context) => {
-    const parsed = parse(String(value));
-    if (parsed === undefined) {
-      context.addIssue({ code: 'custom', message: `must be ${expected}, not "${value}"` });
-      return z.NEVER;
-    }
-    return parsed;
-  });
-}
-
-// A word that can stand in an #SBATCH line as it is.
-const slurmWord = z.string().regex(/^[\w.+@,-]+$/, 'must be letters, digits and . _ + @ , - only');
-
-export const resourcesSchema = z.strictObject({
-  gpus: quantity<GpuRequest>(parseGpus, 'a number such as 1, or type:number such as h100:2').optional(),
-  cpus: z.int().positive().optional(),
-  memory: quantity(parseMemory, 'a size such as 32G').optional(),
-  time: quantity(parseTime, 'a time such as 2h, 1h30m or 1-12:00:00').optional(),
-  partition: slurmWord.optional(),
-  account: slurmWord.optional(),
-});
-
-/** What the job asks SLURM for: `memory` in SLURM's spelling, `time` in seconds. */
-export type Resources = z.output<typeof resourcesSchema>;
+import { parseBytes } from './quantities.js';
+import { quantity, resourcesSchema, slurmWord } from './resources.js';
+import { remotePath, siteSettings } from './site-settings.js';
 
 const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name');
 const variables = z.record(
@@ -66,11 +41,12 @@ const registrySchema = z.strictObject({
 
 export type Registry = z.output<typeof registrySchema>;
 
-const remotePath = z
-  .string()
-  .regex(/^[/~$][^\0\n]*$/, 'must be an absolute path on the cluster; it may begin with ~ or a variable');
-
 export const clusterSchema = z.strictObject({
+  /** Whose profile holds where nothing else is said: the name of a file in sites/. */
+  site: z
+    .string()
+    .regex(/^[A-Za-z0-9][\w.-]*$/, 'is not the name of a site')
+    .optional(),
   host: z.string().min(1).optional(),
   port: z.int().min(1).max(65_535).optional(),
   user: z.string().min(1).optional(),
@@ -88,11 +64,10 @@ export const clusterSchema = z.strictObject({
         .optional(),
     })
     .optional(),
-  compression: z.enum(['gzip', 'zstd']).optional(),
-  overlays: z.boolean().optional(),
-  pollSeconds: z.number().positive().optional(),
-  modules: z.array(z.string().regex(/^[\w./+@-]+$/, 'is not a module name')).optional(),
   registry: registrySchema.optional(),
+  /** What a job asks for where neither the project nor the command line says. */
+  resources: resourcesSchema.optional(),
+  ...siteSettings,
 });
 
 /** How to reach a cluster and what hpcrun must know of it. */

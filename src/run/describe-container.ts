@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { Bind } from '../config/bind.js';
 import { parseBytes } from '../config/quantities.js';
-import type { Resources } from '../config/schema.js';
+import type { Resources } from '../config/resources.js';
 import { resolveContainerCommand, type RequestedCommand } from '../image/container-command.js';
 import { splitEnvironment } from '../image/container-metadata.js';
 import type { EngineName, ImageInfo } from '../image/engine.js';

@@ -1,4 +1,4 @@
-import type { Resources } from '../config/schema.js';
+import type { Resources } from '../config/resources.js';
 import { parseBytes } from '../config/quantities.js';
 
 /** How variables come into a container, so that none that may be a secret can be read off a command line. */

@@ -1,4 +1,5 @@
 import { HpcrunError } from '../errors.js';
+import { applyRules, gpuOptions, memoryOptions, siteOptions, type SbatchOption, type SlurmRules } from './rules.js';
 
 /** What a job asks SLURM for. */
 export interface ResourceRequest {
@@ -23,30 +24,37 @@ export interface JobHead {
 }
 
 /**
- * The options of the job's `#SBATCH` lines (sbatch man page), one each. A value that could end its line or begin another
- * option is refused with USAGE.
+ * The options of the job's `#SBATCH` lines (sbatch man page), one each, as the site's rules want them. A value that could end its
+ * line or begin another option is refused with USAGE.
  */
-export function renderDirectives({ name, comment, logPath, workingDirectory, resources }: JobHead): string[] {
-  const { gpus, cpus, memory, time, partition, account } = resources;
-  return [
-    option('job-name', name),
-    option('comment', comment),
+export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[] {
+  const asked = applyRules(head.resources, rules);
+  const { cpus, time, partition, account } = asked;
+  const options: SbatchOption[] = [
+    ['job-name', head.name],
+    ['comment', head.comment],
     // In file names, sbatch replaces %-patterns.
-    option('output', logPath.replaceAll('%', '%%')),
-    option('open-mode', 'append'),
-    option('chdir', workingDirectory),
-    option('nodes', '1'),
-    option('ntasks', '1'),
-    ...(cpus === undefined ? [] : [option('cpus-per-task', String(cpus))]),
-    ...(memory === undefined ? [] : [option('mem', memory)]),
-    ...(time === undefined ? [] : [option('time', renderTime(time))]),
-    ...(gpus === undefined || gpus.count === 0 ? [] : [option('gres', renderGres(gpus))]),
-    ...(partition === undefined ? [] : [option('partition', partition)]),
-    ...(account === undefined ? [] : [option('account', account)]),
+    ['output', head.logPath.replaceAll('%', '%%')],
+    ['open-mode', 'append'],
+    ['chdir', head.workingDirectory],
+    ['nodes', '1'],
+    ['ntasks', '1'],
+    ...optional('cpus-per-task', cpus?.toString()),
+    ...memoryOptions(asked, rules),
+    ...optional('time', time === undefined ? undefined : renderTime(time)),
+    ...gpuOptions(asked, rules),
+    ...optional('partition', partition),
+    ...optional('account', account),
+    ...siteOptions(asked, rules),
   ];
+  return options.filter(([name]) => !rules.forbidden?.includes(name)).map(([name, value]) => renderOption(name, value));
 }
 
-function option(name: string, value: string): string {
+function optional(name: string, value: string | undefined): SbatchOption[] {
+  return value === undefined ? [] : [[name, value]];
+}
+
+function renderOption(name: string, value: string): string {
   // eslint-disable-next-line no-control-regex -- a newline would start a line of the script
   if (/[\u0000-\u001f\u007f"'\\#]/.test(value)) {
     throw new HpcrunError('USAGE', `${JSON.stringify(value)} cannot be the value of #SBATCH --${name}`, {
@@ -54,10 +62,6 @@ function option(name: string, value: string): string {
     });
   }
   return `--${name}=${value.includes(' ') ? `"${value}"` : value}`;
-}
-
-function renderGres({ type, count }: { type?: string | undefined; count: number }): string {
-  return type === undefined ? `gpu:${count}` : `gpu:${type}:${count}`;
 }
 
 /** Seconds as `days-hours:minutes:seconds`. */

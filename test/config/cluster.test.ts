@@ -87,6 +87,30 @@ describe('resolveCluster', () => {
     expect(cluster.host).toBe('project.org');
   });
 
+  it('takes each setting from the project, then the user, then the site', async () => {
+    const cluster = await resolve({
+      project: 'clusters: {c: {pollSeconds: 120, slurm: {gpus: {perNode: 2}}}}',
+      user: 'clusters: {c: {site: claix, user: ab123456, pollSeconds: 90, slurm: {required: [time]}}}',
+    });
+    expect(cluster).toMatchObject({
+      host: 'login23-1.hpc.itc.rwth-aachen.de',
+      user: 'ab123456',
+      root: '$HPCWORK/hpcrun',
+      pollSeconds: 120,
+      site: { name: 'claix', title: 'CLAIX, RWTH Aachen' },
+      slurm: {
+        required: ['time'],
+        gpus: { option: 'gres', perNode: 2 },
+        partitions: { devel: { account: 'forbidden' } },
+      },
+    });
+  });
+
+  it('leaves a root that only the user can fill in to the user', async () => {
+    expect((await resolve({ user: 'clusters: {c: {site: lumi}}' })).root).toBe('~/hpcrun');
+    expect((await resolve({ user: 'clusters: {c: {site: lumi, root: /scratch/p/x}}' })).root).toBe('/scratch/p/x');
+  });
+
   it('knows the sandbox from a configured cluster of that name', async () => {
     expect(await resolve({ sandbox: true })).toMatchObject({ isSandbox: true, host: '127.0.0.1', port: 2200 });
     expect(await resolve({ sandbox: true, user: 'clusters: {sandbox: {host: mine.org}}' })).toMatchObject({

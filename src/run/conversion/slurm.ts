@@ -1,4 +1,4 @@
-import type { Resources } from '../../config/schema.js';
+import type { Resources } from '../../config/resources.js';
 import type { ResourceRequest } from '../../slurm/directives.js';
 import { renderJobBuild } from './job-build.js';
 import { buildFromArchive } from './far-build.js';

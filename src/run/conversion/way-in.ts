@@ -1,5 +1,6 @@
 import type { ResolvedCluster } from '../../config/cluster.js';
-import type { Conversion, Resources } from '../../config/schema.js';
+import type { Resources } from '../../config/resources.js';
+import type { Conversion } from '../../config/schema.js';
 import type { RemoteLayout } from '../../cluster/layout.js';
 import type { ContainerEngine, ImageInfo } from '../../image/engine.js';
 import type { Compression } from '../../image/squash.js';
