@@ -5,6 +5,7 @@ import { dryRun } from '../run/dry-run.js';
 import { submitRun, type SubmittedRun } from '../run/submit.js';
 import { exitStatusOf, waitForRun } from '../run/wait.js';
 import type { Session } from '../run/session.js';
+import { requireAllowed, resourcesOn } from '../run/site-request.js';
 import { makeContext, withSession, type Context } from './context.js';
 import { describeRun, printJson, printLine, runObject } from './output.js';
 import { parseRunRequest, warnOfLateOptions, type RunOptions } from './run-options.js';
@@ -19,13 +20,17 @@ export async function submitCommand(words: string[], isCommand: boolean, options
   const context = makeContext(options);
   warnOfLateOptions(context, words, isCommand);
   const project = await requireProject(context.cwd);
-  const plan = await planRun(
+  const asked = await planRun(
     project,
     parseRunRequest(words, isCommand, options, context.cwd),
     context.cwd,
     context.env,
   );
   return await withSession(context, options, async (session) => {
+    const plan = { ...asked, resources: resourcesOn(session.cluster, asked.resources) };
+    requireAllowed(session.cluster, plan.resources, (text) => {
+      session.progress.warn(text);
+    });
     if (options.dryRun === true) {
       const { runId, steps, script } = await dryRun(session, plan);
       if (options.json) printJson({ type: 'plan', runId, cluster: session.cluster.name, steps, script });

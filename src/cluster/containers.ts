@@ -16,6 +16,10 @@ const factsSchema = z.object({
   kernel: z.string(),
   /** Release of NVIDIA's driver there, such as `550.54.15`; empty without one. */
   driver: z.string(),
+  /** What the container program there says of its version; absent where an older hpcrun has asked. */
+  container: z.string().optional(),
+  /** Whether nodes reach the internet. */
+  internet: z.boolean().optional(),
 });
 
 /** What containers can do on a cluster's compute nodes. */
@@ -58,6 +62,10 @@ export function parseContainers(text: string): ContainerFacts | undefined {
       return match ? [[match[1] ?? '', match[2] ?? '']] : [];
     }),
   );
-  const { overlays, zstd, kernel, driver } = Object.fromEntries(values);
-  return factsSchema.safeParse({ overlays: overlays === 'yes', zstd: zstd === 'yes', kernel, driver }).data;
+  const { overlays, zstd, kernel, driver, container, internet } = Object.fromEntries(values);
+  return factsSchema.safeParse({
+    ...{ overlays: overlays === 'yes', zstd: zstd === 'yes', kernel, driver },
+    ...(container ? { container } : {}),
+    ...(internet ? { internet: internet === 'yes' } : {}),
+  }).data;
 }

@@ -37,6 +37,11 @@ const goArchitectures: Record<string, string> = {
   riscv64: 'riscv64',
 };
 
+/** Go's name of what `uname -m` says. */
+export function goArchitecture(machine: string): string {
+  return goArchitectures[machine] ?? machine;
+}
+
 /**
  * The facts about a cluster: from what was learned within a day if the configuration is the same, otherwise by one
  * remote command. `paths` are the configuration's remote paths; their variables are looked up along with the root's.
@@ -76,7 +81,7 @@ async function probe(
   const fields = stdout.toString('utf8').split('\0');
   const [home = '', machine = '', ...values] = fields;
   const variables = Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
-  const architecture = goArchitectures[machine] ?? machine;
+  const architecture = goArchitecture(machine);
   const facts = { home, architecture, variables };
   const place = (key: 'root' | 'store', configured: string) => {
     const path = expandRemotePath(configured, facts, cluster.name);

@@ -85,8 +85,16 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord, probe
     binds: record.binds,
     mount: record.mount,
     containerDirectory: record.containerDirectory,
-    modules: cluster.modules ?? [],
+    modules: jobModules(cluster),
+    rules: cluster.slurm ?? {},
+    containerCommand: cluster.container?.command,
+    proxy: cluster.proxy?.https ?? cluster.proxy?.http,
     command: record.command,
     hpcrunVersion: record.hpcrunVersion,
   };
+}
+
+/** What a job loads: the container's modules and the user's. */
+export function jobModules({ container, modules }: Pick<Session['cluster'], 'container' | 'modules'>): string[] {
+  return [...(container?.modules ?? []), ...(modules ?? [])];
 }

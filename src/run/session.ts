@@ -9,6 +9,7 @@ import type { Connection } from '../ssh/connection.js';
 import type { Prompter } from '../ssh/prompter.js';
 import { openConnection } from '../ssh/open-connection.js';
 import { findSharedConnection } from '../ssh/shared-connection.js';
+import { withSlurmCommands } from '../slurm/slurm-commands.js';
 import { RecordStore } from './record.js';
 import { connectionTarget, sharedPlace } from './shared-place.js';
 
@@ -54,7 +55,9 @@ export class Session {
 
   /** The connection of `hpcrun connect`, or else one of its own: logs in at the first call. */
   readonly connect = (): Promise<Connection> => {
-    this.connection ??= this.openConnection();
+    this.connection ??= this.openConnection().then((opened) =>
+      withSlurmCommands(opened, this.inputs.cluster.slurm ?? {}),
+    );
     return this.connection;
   };
 

@@ -169,7 +169,7 @@ export function renderEnvironment(variables: Record<string, string>): string {
 
 function renderSubmissionScript(
   layout: RemoteLayout,
-  { record, snapshot, storeGroup }: Submission,
+  { record, snapshot, storeGroup, jobScript }: Submission,
   code: Delivery | undefined,
 ): string {
   const run = layout.run(record.runId);
@@ -187,6 +187,9 @@ ${renderIsWhole(snapshot)}
 ${discardTrees}
 ${copyTree}
 ${forgive}
+for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\|QUEUE\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
+  [ "$name" = SLURM_CONF ] || unset "$name"
+done
 absent=
 ${bindChecks.join('\n')}
 [ -z "$absent" ] || exit ${bindMissingStatus}
@@ -198,6 +201,9 @@ ${renderUseMarks(
 )}
 mark_uses
 ${parts.map(renderPartCheck).join('\n')}
+[ -z "$absent" ] || {
+  ${renderRehearsal(jobScript)}
+}
 # A clean-up leaves alone what was used within the hour.
 touch -c "$snapshot" 2>/dev/null
 ${code ? '' : `is_whole "$snapshot" || { echo 'missing code'; absent=1; }`}
@@ -216,9 +222,6 @@ chmod -R u+w "$new/run/work"
 try_disk touch "$new/run/state/baseline"
 try_disk mv "$new/run" "$run"
 
-for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\|QUEUE\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
-  [ "$name" = SLURM_CONF ] || unset "$name"
-done
 answer=$(sbatch --parsable "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null)
 status=$?
 if [ "$status" -ne 0 ]; then
@@ -236,6 +239,26 @@ if grep -qiE 'timed out|unable to contact|communication|connection' "$run/state/
 rm -rf "$run"
 exit ${refusedStatus}
 `;
+}
+
+// What sbatch says when it is not the job that is wrong, but the moment.
+const temporary =
+  'timed out|unable to contact|communication|connection|are busy|down, drained|inactive or drain|not responding';
+
+/**
+ * Asks sbatch whether it would take the job, with the directives it will have (sbatch man page, --test-only). Ends the script
+ * if it would not: better now than when gigabytes have been sent.
+ */
+export function renderRehearsal(jobScript: string): string {
+  const lines = (/^#!.*\n((?:#SBATCH .*\n)*)/.exec(jobScript)?.[1] ?? '').split('\n').filter((line) => line !== '');
+  const script = ['#!/bin/sh', ...lines, ':', ''].join('\n');
+  return `if ! said=$(printf '%s' ${quote(script)} | sbatch --test-only 2>&1); then
+    case $(printf '%s' "$said" | grep -ciE ${quote(temporary)}) in
+      0)
+        printf '%s\\n' "$said" >&2
+        exit ${refusedStatus} ;;
+    esac
+  fi`;
 }
 
 function renderPartCheck({ path, sha256, sizeBytes }: RemotePart): string {

@@ -16,6 +16,7 @@ import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
 import { sendPart } from './send-image.js';
 import type { Session } from './session.js';
+import { proxyVariables, requireOnNodes } from './site-request.js';
 import { submitToCluster, type SubmissionResult } from './submission.js';
 
 /** Which steps had to be done; false where what was there could be used. */
@@ -46,11 +47,16 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   const image = await prepareImage(session, plan, facts);
 
   const record = await renderRunRecord(session, plan, { facts, image, snapshot, runId: makeRunId(new Date()) });
+  requireOnNodes(session.cluster, record.binds);
   const jobScript = renderJobScript(
     await loadTemplate('single'),
     renderScriptInput(session, record, image.probesContainers),
   );
-  const variables = { ...(image.isNative ? {} : imageVariables(image.info)), ...plan.variables };
+  const variables = {
+    ...proxyVariables(session.cluster),
+    ...(image.isNative ? {} : imageVariables(image.info)),
+    ...plan.variables,
+  };
   const changes = record.code.git?.isDirty ? await readChanges(snapshot) : undefined;
   const submission = { record, jobScript, variables, snapshot, changes, storeGroup: session.cluster.store?.group };
   const code = await CodeDelivery.plan(session, facts.root, snapshot);

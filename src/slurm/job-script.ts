@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { packageDirectory } from '../package-directory.js';
 import { quote } from '../ssh/quote.js';
 import { renderDirectives, type JobHead } from './directives.js';
+import type { SlurmRules } from './rules.js';
 
 /** Everything a job script says. Paths are absolute, on the cluster or in the container. */
 export interface JobScript {
@@ -26,28 +27,54 @@ export interface JobScript {
   mount: string;
   containerDirectory: string;
   modules: string[];
+  /** What the site demands. */
+  rules?: SlurmRules;
+  /** What runs containers on the nodes; undefined for apptainer or singularity, whichever is there. */
+  containerCommand?: string | undefined;
+  /** By which the nodes reach the internet. */
+  proxy?: string | undefined;
   /** The full argument vector. */
   command: string[];
   hpcrunVersion: string;
 }
 
 /** The names of the templates in slurm-templates/. */
-export type TemplateName = 'single';
+export type TemplateName = 'single' | 'doctor';
 
 export async function loadTemplate(name: TemplateName): Promise<string> {
-  return await readFile(join(packageDirectory(), 'slurm-templates', `${name}.sbatch.ejs`), 'utf8');
+  const read = (file: string) => readFile(join(packageDirectory(), 'slurm-templates', file), 'utf8');
+  const [template, nodeProbe] = await Promise.all([read(`${name}.sbatch.ejs`), read('node-probe.sh')]);
+  return template.replace("<%- include('node-probe') %>", () => nodeProbe);
 }
 
 /** Renders a batch script. Pure; values enter it through the shell quoter or the directives only. */
 export function renderJobScript(template: string, script: JobScript): string {
-  const directives = renderDirectives(script.head);
+  const { rules = {}, containerCommand, proxy } = script;
+  const directives = renderDirectives(script.head, rules);
   const usesGpu = (script.head.resources.gpus?.count ?? 0) > 0;
   const { overlays = [], containersFile, isNative = true } = script;
   // Apptainer has no way to write these characters in a bind (user guide, Bind Paths and Mounts).
   const volumes = (script.volumes ?? []).filter((path) => !/[,:\\]/.test(path));
   const quoteAll = (words: string[]) => words.map(quoteForScript).join(' ');
-  const values = { ...script, overlays, containersFile, isNative, volumes, directives, usesGpu, quoteAll };
+  const values = {
+    ...{ ...script, overlays, containersFile, isNative, volumes, directives, usesGpu, quoteAll, proxy },
+    ...renderContainerSearch(containerCommand),
+    gpuOption: rules.gpus?.vendor === 'amd' ? '--rocm' : '--nv',
+    exportsNothing: directives.some((directive) => directive === '--export=NONE'),
+  };
   return ejs.render(template, values, { escape: quoteForScript, strict: false });
+}
+
+/** Shell code that prints where the container program is, and the message where there is none. */
+export function renderContainerSearch(command: string | undefined): {
+  findContainer: string;
+  containerMissing: string;
+} {
+  const names = command === undefined ? ['apptainer', 'singularity'] : [command];
+  return {
+    findContainer: names.map((name) => `command -v ${quote(name)}`).join(' || '),
+    containerMissing: command === undefined ? 'neither apptainer nor singularity was found' : `there is no ${command}`,
+  };
 }
 
 /** As `quote`; sbatch refuses a script that holds CR LF anywhere, so the two bytes are kept apart by an empty word. */

@@ -24,12 +24,26 @@ try_disk() {
 sha256_of() {
   if command -v openssl >/dev/null; then openssl dgst -sha256 -r; else sha256sum; fi | cut -c 1-64
 }
-# Where SLURM's commands come with the login shell's start-up files, its PATH is asked for.
+# Where SLURM's commands come with the login shell's start-up files or with a module, that shell is asked for its PATH. What
+# the site's modules and sbatch are called may have been said in slurm_modules and slurm_sbatch.
+has_sbatch() { command -v "\${slurm_sbatch:-sbatch}" >/dev/null; }
+take_slurm() { # modules to load
+  slurm_env=$({ [ -z "$1" ] || echo "module load $1"; echo env; } | "\${SHELL:-/bin/sh}" -l 2>/dev/null)
+  PATH=$PATH:$(printf '%s\\n' "$slurm_env" | sed -n 's/^PATH=//p' | tail -n 1)
+  for slurm_name in SLURM_CONF LD_LIBRARY_PATH; do
+    slurm_value=$(printf '%s\\n' "$slurm_env" | sed -n "s/^$slurm_name=//p" | tail -n 1)
+    [ -z "$slurm_value" ] || export "$slurm_name=$slurm_value"
+  done
+  has_sbatch
+}
 find_slurm() {
-  command -v sbatch >/dev/null && return 0
-  login_path=$(echo env | "\${SHELL:-/bin/sh}" -l 2>/dev/null | sed -n 's/^PATH=//p' | tail -n 1)
-  PATH=$PATH:$login_path
-  command -v sbatch >/dev/null
+  slurm_found='the PATH'
+  has_sbatch && return 0
+  slurm_found="the login shell\${slurm_modules:+ with module load $slurm_modules}"
+  take_slurm "\${slurm_modules-}" && return 0
+  [ -z "\${slurm_modules-}" ] || return 1
+  slurm_found='module load slurm'
+  take_slurm slurm
 }
 `;
 

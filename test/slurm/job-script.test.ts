@@ -85,6 +85,24 @@ describe('renderJobScript', () => {
     expect(text).not.toContain('\r\n');
   });
 
+  it("uses the site's container program, GPU vendor, proxy and export rule", async () => {
+    const template = await loadTemplate('single');
+    const text = renderJobScript(template, {
+      ...full,
+      containerCommand: 'singularity',
+      proxy: 'http://proxy:80',
+      rules: { gpus: { vendor: 'amd', option: 'gpus-per-node' }, directives: { export: 'NONE' } },
+    });
+    expect(text).toContain('\n#SBATCH --gpus-per-node=h100:2\n');
+    expect(text).toContain('\n#SBATCH --export=NONE\n');
+    expect(text).toContain('\nexport SLURM_EXPORT_ENV=ALL\n');
+    expect(text).toContain('\noptions+=(--rocm)\n');
+    expect(text).toContain('\nexport https_proxy=http://proxy:80\n');
+    expect(text).toContain('command -v singularity');
+    expect(text).not.toContain('command -v apptainer');
+    expect(runShell('bash', 'exec bash -n', { input: text }).stderr).toBe('');
+  });
+
   it('has every #SBATCH line before the first command, where sbatch looks for them', async () => {
     const lines = renderJobScript(await loadTemplate('single'), full).split('\n');
     const firstCommand = lines.findIndex((line) => line !== '' && !line.startsWith('#'));

@@ -1,5 +1,6 @@
 import type { Conversion } from '../../config/schema.js';
 import { HpcrunError } from '../../errors.js';
+import { jobModules } from '../describe-run.js';
 import { apptainerWay } from './apptainer.js';
 import { nativeWay } from './native.js';
 import { probeFarSide, type FarSide } from './probe-far-side.js';
@@ -12,7 +13,7 @@ import type { ConversionContext, WayIn } from './way-in.js';
 export function makeWays(context: ConversionContext): WayIn[] {
   let asked: Promise<FarSide> | undefined;
   const farSide = (signal: AbortSignal) => {
-    asked ??= context.connect().then((connection) => probeFarSide(connection, context.cluster.modules ?? [], signal));
+    asked ??= context.connect().then((connection) => probeFarSide(connection, jobModules(context.cluster), signal));
     return asked;
   };
   return [

@@ -6,6 +6,7 @@ import { formatBytes } from '../../progress.js';
 import type { Connection } from '../../ssh/connection.js';
 import { remoteFailure } from '../../ssh/remote-script.js';
 import { printable } from '../../ssh/terminal-text.js';
+import { jobModules } from '../describe-run.js';
 import { archiveEnd, farStatus, type FarBuild } from './build-functions.js';
 import { conversionFailed } from './explain-failure.js';
 import type { ConversionContext, ConvertedFile, WayName, WayOptions } from './way-in.js';
@@ -15,7 +16,7 @@ export async function planFarBuild({ layout, cluster, compression }: ConversionC
   return {
     id: randomBytes(8).toString('hex'),
     layout: await layout(),
-    modules: cluster.modules ?? [],
+    modules: jobModules(cluster),
     compression,
   };
 }

@@ -1,4 +1,5 @@
 import { renderDirectives, type ResourceRequest } from '../../slurm/directives.js';
+import type { SlurmRules } from '../../slurm/rules.js';
 import { quote } from '../../ssh/quote.js';
 import { scriptPrelude } from '../../ssh/remote-script.js';
 import {
@@ -28,6 +29,7 @@ const neverPattern = [
 
 export interface JobBuild extends FarBuild {
   resources: ResourceRequest;
+  rules?: SlurmRules | undefined;
   /** Shortest time between two questions to SLURM. */
   pollSeconds: number;
 }
@@ -121,13 +123,14 @@ exit ${farStatus.jobDied}
 /** The batch script. It answers through a file, since only the login node is connected to the laptop. */
 export function renderBuildJob(build: JobBuild): string {
   const work = workDirectory(build);
-  const directives = renderDirectives({
+  const head = {
     name: 'hpcrun-convert',
     comment: comment(build.id),
     logPath: `${work}/job.log`,
     workingDirectory: work,
     resources: { ...build.resources, gpus: undefined },
-  });
+  };
+  const directives = renderDirectives(head, build.rules);
   return `#!/bin/bash
 ${directives.map((directive) => `#SBATCH ${directive}\n`).join('')}
 # Written by hpcrun: converts a Docker image to a SIF.

@@ -26,7 +26,7 @@ export function slurmWay(context: ConversionContext, farSide: (signal: AbortSign
       buildFromArchive(
         context,
         'slurm',
-        (build) => renderJobBuild({ ...build, resources, pollSeconds: cluster.pollSeconds }),
+        (build) => renderJobBuild({ ...build, resources, rules: cluster.slurm, pollSeconds: cluster.pollSeconds }),
         info,
         options,
       ),

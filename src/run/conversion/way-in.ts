@@ -63,7 +63,7 @@ export interface ConversionContext {
   engine: () => Promise<ContainerEngine>;
   connect: () => Promise<Connection>;
   layout: () => Promise<RemoteLayout>;
-  cluster: Pick<ResolvedCluster, 'name' | 'modules' | 'pollSeconds' | 'registry'>;
+  cluster: Pick<ResolvedCluster, 'name' | 'modules' | 'container' | 'slurm' | 'pollSeconds' | 'registry'>;
   /** What the cluster's Apptainer is known to read. */
   compression: Compression;
   /** What a conversion that is a job asks for; GPUs are left out. */
