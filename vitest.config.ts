@@ -19,6 +19,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**'],
+          // On two busy cores, whatever touches many files takes its time.
+          testTimeout: 60_000,
         },
       },
       {

@@ -5,8 +5,9 @@ can_mount() { # name, squashfs
   base64 -d <<<"$2" >"$scratch/$1" && truncate -s 4096 "$scratch/$1" &&
     in_image 'read -r line </hpcrun-probe && [ "$line" = ok ]' --overlay "$scratch/$1:ro" >/dev/null 2>&1 </dev/null
 }
+# One attempt, of headers or no more than a connection, once in thirty days for a whole cluster.
 reaches_internet() {
-  if type curl >/dev/null 2>&1; then curl -s -m 8 -o /dev/null https://github.com/; else timeout 8 bash -c '</dev/tcp/github.com/443'; fi >/dev/null 2>&1 </dev/null
+  if type curl >/dev/null 2>&1; then curl -sI -m 5 -o /dev/null https://github.com/; else timeout 5 bash -c '</dev/tcp/github.com/443'; fi >/dev/null 2>&1 </dev/null
 }
 probe() {
   # Where packets are dropped, this waits; meanwhile the rest is found out.

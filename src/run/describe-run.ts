@@ -89,6 +89,7 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord, probe
     rules: cluster.slurm ?? {},
     containerCommand: cluster.container?.command,
     proxy: cluster.proxy?.https ?? cluster.proxy?.http,
+    computeInternet: cluster.computeInternet,
     command: record.command,
     hpcrunVersion: record.hpcrunVersion,
   };

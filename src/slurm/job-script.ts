@@ -33,13 +33,15 @@ export interface JobScript {
   containerCommand?: string | undefined;
   /** By which the nodes reach the internet. */
   proxy?: string | undefined;
+  /** Whether the nodes reach the internet, where the site says; undefined where a job has to try. */
+  computeInternet?: boolean | undefined;
   /** The full argument vector. */
   command: string[];
   hpcrunVersion: string;
 }
 
 /** The names of the templates in slurm-templates/. */
-export type TemplateName = 'single' | 'doctor';
+export type TemplateName = 'single';
 
 export async function loadTemplate(name: TemplateName): Promise<string> {
   const read = (file: string) => readFile(join(packageDirectory(), 'slurm-templates', file), 'utf8');
@@ -49,7 +51,7 @@ export async function loadTemplate(name: TemplateName): Promise<string> {
 
 /** Renders a batch script. Pure; values enter it through the shell quoter or the directives only. */
 export function renderJobScript(template: string, script: JobScript): string {
-  const { rules = {}, containerCommand, proxy } = script;
+  const { rules = {}, containerCommand, proxy, computeInternet } = script;
   const directives = renderDirectives(script.head, rules);
   const usesGpu = (script.head.resources.gpus?.count ?? 0) > 0;
   const { overlays = [], containersFile, isNative = true } = script;
@@ -57,7 +59,7 @@ export function renderJobScript(template: string, script: JobScript): string {
   const volumes = (script.volumes ?? []).filter((path) => !/[,:\\]/.test(path));
   const quoteAll = (words: string[]) => words.map(quoteForScript).join(' ');
   const values = {
-    ...{ ...script, overlays, containersFile, isNative, volumes, directives, usesGpu, quoteAll, proxy },
+    ...{ ...script, overlays, containersFile, isNative, volumes, directives, usesGpu, quoteAll, proxy, computeInternet },
     ...renderContainerSearch(containerCommand),
     gpuOption: rules.gpus?.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),

@@ -103,6 +103,18 @@ describe('renderJobScript', () => {
     expect(runShell('bash', 'exec bash -n', { input: text }).stderr).toBe('');
   });
 
+  it.each([
+    [true, 'yes'],
+    [false, 'no'],
+  ])('asks nobody for the internet where the site knows: %s', async (computeInternet, answer) => {
+    const text = renderJobScript(await loadTemplate('single'), { ...full, computeInternet });
+    const functions = text.slice(text.indexOf('\nin_image() {'), text.indexOf('\nfound='));
+    const script = `${functions}\ncurl() { echo asked >&2; }\nin_image() { false; }\ncontainer=false scratch=/nonexistent\nprobe`;
+    const { stdout, stderr } = runShell('bash', script);
+    expect(stdout).toContain(`internet ${answer}\n`);
+    expect(stderr).not.toContain('asked');
+  });
+
   it('has every #SBATCH line before the first command, where sbatch looks for them', async () => {
     const lines = renderJobScript(await loadTemplate('single'), full).split('\n');
     const firstCommand = lines.findIndex((line) => line !== '' && !line.startsWith('#'));
