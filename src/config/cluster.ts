@@ -135,6 +135,8 @@ function withDefaults(
     stateDirectory,
     isSandbox,
     host: cluster.host ?? site?.login?.[0] ?? name,
+    // A host that the user names is reached as the user's own SSH configuration says.
+    proxyJump: cluster.proxyJump ?? (cluster.host === undefined ? site?.jump : undefined),
     root: cluster.root ?? plainRoot(site) ?? '~/hpcrun',
     // SLURM sites forbid loops of squeue; a minute is what they ask for.
     pollSeconds: cluster.pollSeconds ?? 60,

@@ -53,7 +53,6 @@ export const clusterSchema = z.strictObject({
   identityFile: z.string().min(1).optional(),
   knownHostsFile: z.string().min(1).optional(),
   proxyJump: z.string().min(1).optional(),
-  transport: z.enum(['ssh2', 'openssh'], { error: 'must be ssh2 or openssh' }).optional(),
   root: remotePath.optional(),
   store: z
     .strictObject({

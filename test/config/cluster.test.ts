@@ -106,6 +106,14 @@ describe('resolveCluster', () => {
     });
   });
 
+  it("goes through the site's jump host to the site's login host, and as the user says to the user's own", async () => {
+    expect(await resolve({ user: 'clusters: {c: {site: fau-alex}}' })).toMatchObject({
+      host: 'alex.nhr.fau.de',
+      proxyJump: 'csnhr.nhr.fau.de',
+    });
+    expect((await resolve({ user: 'clusters: {c: {site: fau-alex, host: alex}}' })).proxyJump).toBeUndefined();
+  });
+
   it('leaves a root that only the user can fill in to the user', async () => {
     expect((await resolve({ user: 'clusters: {c: {site: lumi}}' })).root).toBe('~/hpcrun');
     expect((await resolve({ user: 'clusters: {c: {site: lumi, root: /scratch/p/x}}' })).root).toBe('/scratch/p/x');

@@ -23,7 +23,8 @@ function linesWithoutSource(text: string): string[] {
   const missing: string[] = [];
   const check = (offset: number) => {
     const line = lines[counter.linePos(offset).line - 1] ?? '';
-    if (!/\s# .*(?:facts §\d|https:\/\/\S+|the address itself)/.test(line)) missing.push(line.trim());
+    if (!/\s# .*(?:facts §\d|(?:read|from memory): https:\/\/\S+|the address itself)/.test(line))
+      missing.push(line.trim());
   };
   visit(parseDocument(text, { lineCounter: counter }), {
     Scalar(key, node) {
