@@ -59,7 +59,18 @@ export function renderJobScript(template: string, script: JobScript): string {
   const volumes = (script.volumes ?? []).filter((path) => !/[,:\\]/.test(path));
   const quoteAll = (words: string[]) => words.map(quoteForScript).join(' ');
   const values = {
-    ...{ ...script, overlays, containersFile, isNative, volumes, directives, usesGpu, quoteAll, proxy, computeInternet },
+    ...{
+      ...script,
+      overlays,
+      containersFile,
+      isNative,
+      volumes,
+      directives,
+      usesGpu,
+      quoteAll,
+      proxy,
+      computeInternet,
+    },
     ...renderContainerSearch(containerCommand),
     gpuOption: rules.gpus?.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),
