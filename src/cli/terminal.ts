@@ -25,7 +25,15 @@ export class Terminal implements Progress {
       env.CI === undefined &&
       !options.quiet;
     const canAsk = options.input && process.stdin.isTTY && process.stderr.isTTY;
-    this.prompter = canAsk ? { ask: this.ask, tell: this.tell } : noPrompter;
+    const { ask, tell } = this;
+    const asking = {
+      ask,
+      tell,
+      get columns() {
+        return process.stderr.columns;
+      },
+    };
+    this.prompter = canAsk ? asking : noPrompter;
   }
 
   step(title: string): Step {
@@ -118,9 +126,9 @@ export class Terminal implements Progress {
     this.print(text);
   };
 
-  private readonly ask = async (question: string, { secret }: { secret: boolean }): Promise<string> => {
+  private readonly ask: Prompter['ask'] = async (question, { secret, signal }) => {
     this.spinner?.stop();
-    process.stderr.write(question);
+    process.stderr.write(printable(question));
     const output = new Writable({
       write(chunk: Buffer, _encoding, done) {
         if (!secret) process.stderr.write(chunk);
@@ -137,13 +145,11 @@ export class Terminal implements Progress {
         reader.once('close', () => {
           reject(new HpcrunError('INPUT_NEEDED', 'no answer was given', { hint: 'Run the command again and answer.' }));
         });
-        this.options.signal.addEventListener(
-          'abort',
-          () => {
-            reject(interrupted());
-          },
-          { once: true },
-        );
+        const onAbort = () => {
+          reject(interrupted());
+        };
+        this.options.signal.addEventListener('abort', onAbort, { once: true });
+        signal?.addEventListener('abort', onAbort, { once: true });
       });
     } finally {
       reader.close();

@@ -6,6 +6,7 @@ import { learnCluster, type ClusterFacts } from '../cluster/probe.js';
 import { RemoteLayout } from '../cluster/layout.js';
 import type { ContainerEngine, EngineName } from '../image/engine.js';
 import type { Connection } from '../ssh/connection.js';
+import { KeyRing } from '../ssh/key-ring.js';
 import type { Prompter } from '../ssh/prompter.js';
 import { openConnection } from '../ssh/open-connection.js';
 import { findSharedConnection } from '../ssh/shared-connection.js';
@@ -33,6 +34,7 @@ export interface SessionInputs {
 export class Session {
   readonly records: RecordStore;
   private connection: Promise<Connection> | undefined;
+  private readonly keys = new KeyRing();
   private foundEngine: Promise<ContainerEngine> | undefined;
 
   constructor(readonly inputs: SessionInputs) {
@@ -66,7 +68,7 @@ export class Session {
     const place = sharedPlace(cluster, directories, env);
     const shared = place && (await findSharedConnection(place, packageVersion()));
     if (shared) return shared;
-    return await openConnection(connectionTarget(cluster), { env, prompter, signal });
+    return await openConnection(connectionTarget(cluster), { env, prompter, signal, keys: this.keys });
   }
 
   /** Docker or Podman. Throws ENGINE_MISSING or ENGINE_FAILED. */

@@ -1,138 +1,207 @@
-import { readFile, stat } from 'node:fs/promises';
-import ssh2, { type AnyAuthMethod, type AuthenticationType, type ParsedKey, type Prompt } from 'ssh2';
-import { HpcrunError, isMissing } from '../errors.js';
+import { HpcrunError } from '../errors.js';
+import type { Answer, Exchange, Question } from './exchange.js';
+import { findIdentities, type Hash, type Identity } from './identities.js';
+import type { KeyRing } from './key-ring.js';
 import type { Prompter } from './prompter.js';
-import type { HostSettings } from './ssh-config.js';
-import { printable } from './terminal-text.js';
+import type { AuthenticationMethod, HostSettings } from './ssh-config.js';
+import { attributed } from './terminal-text.js';
 
-const promptedAttempts = 3;
+// No honest server asks more often in one go.
+const questionRounds = 50;
+
+type Failure = Extract<Answer, { type: 'failure' }>;
 
 /**
- * The authentication attempts for one login: the agent, key files, then what the server asks for interactively, in
- * OpenSSH's order of preference. What comes next is chosen from what the server still accepts, so that a server may want
- * several in any order. Questions are the server's own words, with control characters made visible.
+ * One login: keys, then what the server asks for, in the order of preference. What comes next is chosen from what the server
+ * still accepts, so that a server may want several in any order (RFC 4252, section 5.1). Questions are the server's own words, each line
+ * with its name before it.
  */
 export class Authentication {
   /** What was tried, for the error message. */
   readonly tried: string[] = [];
-  private readonly keys: AsyncGenerator<AnyAuthMethod, void>;
-  private readonly asked = { 'keyboard-interactive': 0, password: 0 };
-  private hasAskedServer = false;
+  /** What the user has set up and only OpenSSH itself could use. */
+  readonly beyondUs = new Set<string>();
+  /** What the server accepts, as far as it has said so. */
+  accepted: string[] | undefined;
 
-  /** @param giveUp told when nobody can answer a question of the server's: ssh2 has no way to pass that on */
+  /** The keys that are still to be tried; undefined as long as they have not been looked for. */
+  private identities: Identity[] | undefined;
+  private readonly speaker: string;
+  private readonly attempts = { 'keyboard-interactive': 0, password: 0 };
+  private readonly exhausted = new Set<AuthenticationMethod>();
+  private hasAsked = false;
+
   constructor(
     private readonly settings: HostSettings,
     private readonly prompter: Prompter,
-    private readonly giveUp: (error: unknown) => void,
+    private readonly keys: KeyRing,
   ) {
-    this.keys = this.generateKeys();
+    this.speaker = `${settings.user}@${settings.alias}`;
   }
 
-  /**
-   * The next attempt, or false when there is nothing left to try.
-   * @param left what the server still accepts; null before the first attempt
-   * @param hasSucceededPartly whether the last attempt was right and the server wants another one on top
-   */
-  async next(left: AuthenticationType[] | null, hasSucceededPartly: boolean): Promise<AnyAuthMethod | false> {
-    if (hasSucceededPartly) this.asked['keyboard-interactive'] = this.asked.password = 0;
-    const accepts = (method: AuthenticationType) => left?.includes(method) ?? false;
-    if (left === null || accepts('publickey')) {
-      const { value } = await this.keys.next();
-      if (value) return value;
-    }
-    const { user: username, alias } = this.settings;
-    if (left === null && !this.hasAskedServer) {
+  /** Whether the server has let us in. Throws what the prompter throws. */
+  async logIn(exchange: Exchange): Promise<boolean> {
+    for (;;) {
+      const method = this.chooseMethod();
+      if (method === undefined && this.accepted !== undefined) return false;
       // Without a key, the first question is what the server wants.
-      this.hasAskedServer = true;
-      return { type: 'none', username };
-    }
-    if (accepts('keyboard-interactive') && this.asked['keyboard-interactive']++ < promptedAttempts) {
-      this.tried.push('keyboard-interactive');
-      return { type: 'keyboard-interactive', username, prompt: this.answer };
-    }
-    if (accepts('password') && this.asked.password++ < promptedAttempts) {
-      this.tried.push('password');
-      const password = await this.prompter.ask(`${username}@${alias}'s password: `, { secret: true });
-      return { type: 'password', username, password };
-    }
-    return false;
-  }
-
-  private async *generateKeys(): AsyncGenerator<AnyAuthMethod, void> {
-    const { user: username, agentSocket, identityFiles, identitiesOnly } = this.settings;
-    if (agentSocket !== undefined && !identitiesOnly && (await exists(agentSocket))) {
-      this.tried.push('agent');
-      yield { type: 'agent', username, agent: agentSocket };
-    }
-    for (const file of identityFiles) {
-      const key = await this.loadKey(file);
-      if (!key) continue;
-      this.tried.push(file);
-      yield { type: 'publickey', username, key };
+      const answer =
+        method === undefined ? await exchange.send({ type: 'none' }) : await this.attempt(method, exchange);
+      if (answer === undefined) continue;
+      if (answer.type === 'success') return true;
+      if (answer.type !== 'failure') throw unexpected(this.speaker, answer);
+      this.take(answer);
     }
   }
 
-  private readonly answer = (
-    name: string,
-    instructions: string,
-    _language: string,
-    prompts: Prompt[],
-    finish: (answers: string[]) => void,
-  ): void => {
-    const ask = async () => {
-      for (const text of [name, instructions]) if (text.trim() !== '') this.prompter.tell(printable(text));
-      const answers: string[] = [];
-      for (const prompt of prompts) {
-        answers.push(await this.prompter.ask(printable(prompt.prompt), { secret: prompt.echo !== true }));
-      }
-      return answers;
-    };
-    ask().then(finish, this.giveUp);
-  };
+  private chooseMethod(): AuthenticationMethod | undefined {
+    const { accepted } = this;
+    return this.settings.authenticationOrder.find(
+      (method) => !this.exhausted.has(method) && (accepted ? accepted.includes(method) : method === 'publickey'),
+    );
+  }
 
-  private async loadKey(file: string): Promise<ParsedKey | undefined> {
-    let text: Buffer;
+  private take({ methods, isPartial }: Failure): void {
+    this.accepted = methods;
+    if (!isPartial) return;
+    // Something was right: what is wanted now is another thing. As in OpenSSH, it has its own attempts, and keys that were refused before may
+    // be what it is.
+    this.attempts['keyboard-interactive'] = this.attempts.password = 0;
+    this.exhausted.clear();
+    this.identities = undefined;
+  }
+
+  /** Undefined if there is nothing left to try by this method. */
+  private async attempt(method: AuthenticationMethod, exchange: Exchange): Promise<Answer | undefined> {
+    if (method === 'publickey') {
+      this.identities ??= await this.findIdentities();
+      const identity = this.identities.shift();
+      if (identity) return await this.tryIdentity(identity, exchange);
+      this.exhausted.add('publickey');
+      return undefined;
+    }
+    this.explainOnce();
+    if (this.attempts[method]++ > 0) this.prompter.tell('Permission denied, please try again.');
+    this.tried.push(method);
+    const answer = await (method === 'password' ? this.tryPassword(exchange) : this.tryQuestions(exchange));
+    if (this.attempts[method] >= this.settings.passwordPrompts) this.exhausted.add(method);
+    return answer;
+  }
+
+  private async findIdentities(): Promise<Identity[]> {
+    return await findIdentities({
+      settings: this.settings,
+      keys: this.keys,
+      prompter: this.prompter,
+      passOver: (label, why) => {
+        const note = `${label} (${why})`;
+        if (!this.tried.includes(note)) this.tried.push(note);
+      },
+      beyondUs: (what) => this.beyondUs.add(what),
+    });
+  }
+
+  private async tryIdentity(identity: Identity, exchange: Exchange): Promise<Answer | undefined> {
+    const { label } = identity;
+    const key = await identity.loadKey();
+    if (!key) return undefined;
+    const signature = signatureFor(key.type, exchange.signatureAlgorithms);
+    this.tried.push(label);
+    const answer = await exchange.send({ type: 'offer-key', key, algorithm: signature.algorithm });
+    if (answer.type !== 'key-accepted') return answer;
+    const sign = await identity.open();
+    if (!sign) return undefined;
+    let failure: unknown;
+    const proof = { type: 'prove-key', key, algorithm: signature.algorithm } as const;
     try {
-      text = await readFile(file);
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw new HpcrunError('LOGIN_FAILED', `cannot read the key ${file}`, {
-        cause: error,
-        hint: 'Check its permissions.',
+      return await exchange.send({
+        ...proof,
+        sign: async (data) => {
+          try {
+            return await sign(data, signature.hash);
+          } catch (error) {
+            failure = error;
+            throw error;
+          }
+        },
       });
-    }
-    let parsed = ssh2.utils.parseKey(text);
-    for (let attempt = 0; attempt < promptedAttempts && parsed instanceof Error; attempt += 1) {
-      // ssh2 says so in words only; other unreadable keys (FIDO, certificates) are left to what comes next.
-      if (!/encrypted|bad passphrase|passphrase/i.test(parsed.message)) return undefined;
-      const passphrase = await this.askPassphrase(file);
-      if (passphrase === undefined) return undefined;
-      parsed = ssh2.utils.parseKey(text, passphrase);
-    }
-    if (parsed instanceof Error) return undefined;
-    // One file holds one key; the declared type leaves the list open.
-    const keys: ParsedKey[] = Array.isArray(parsed) ? parsed : [parsed];
-    return keys[0];
-  }
-
-  /** Undefined if nobody can be asked: another key, or another way in, may do without. */
-  private async askPassphrase(file: string): Promise<string | undefined> {
-    try {
-      return await this.prompter.ask(`Enter passphrase for key '${file}': `, { secret: true });
     } catch (error) {
-      if (!(error instanceof HpcrunError) || error.code !== 'INPUT_NEEDED') throw error;
-      this.tried.push(`${file} (its passphrase could not be asked for)`);
+      // The agent's owner, or its hardware, may have said no: nothing was sent, and there are other keys.
+      if (failure === undefined) throw error;
+      this.tried.push(`${label} (no signature)`);
       return undefined;
     }
   }
+
+  private async tryPassword(exchange: Exchange): Promise<Answer> {
+    const { prompter, speaker } = this;
+    let password = await prompter.ask(`${speaker}'s password: `, { secret: true });
+    let answer = await exchange.send({ type: 'password', password });
+    for (let round = 0; answer.type === 'new-password-wanted' && round < this.settings.passwordPrompts; round += 1) {
+      this.quote(answer.text);
+      password = await prompter.ask(`${speaker}'s old password: `, { secret: true });
+      const newPassword = await this.askNewPassword();
+      answer = await exchange.send({ type: 'password', password, newPassword });
+    }
+    return answer;
+  }
+
+  private async askNewPassword(): Promise<string> {
+    const { prompter, speaker } = this;
+    for (;;) {
+      const wanted = await prompter.ask(`${speaker}'s new password: `, { secret: true });
+      if (wanted === (await prompter.ask(`Retype ${speaker}'s new password: `, { secret: true }))) return wanted;
+      prompter.tell('The two are not the same; try again.');
+    }
+  }
+
+  private async tryQuestions(exchange: Exchange): Promise<Answer> {
+    let hasQuestion = false;
+    let answer = await exchange.send({ type: 'keyboard-interactive' });
+    for (let round = 0; answer.type === 'questions' && round < questionRounds; round += 1) {
+      hasQuestion ||= answer.questions.length > 0;
+      for (const text of [answer.name, answer.instructions]) this.quote(text);
+      const answers: string[] = [];
+      for (const question of answer.questions) answers.push(await this.ask(question));
+      answer = await exchange.send({ type: 'answers', answers });
+    }
+    // Who was not asked for anything cannot do better the next time.
+    if (!hasQuestion) this.exhausted.add('keyboard-interactive');
+    return answer;
+  }
+
+  private async ask({ text, echo }: Question): Promise<string> {
+    const shown = text.replace(/[\r\n]+$/, '');
+    // Some servers leave the question to the text above, such as "press Enter when done".
+    const question = shown.trim() === '' ? 'answer, or just Enter: ' : shown;
+    return await this.prompter.ask(attributed(question, this.speaker, this.prompter.columns), { secret: !echo });
+  }
+
+  /** Passes on what the server says. */
+  quote(text: string): void {
+    const trimmed = text.replace(/^[\r\n]+/, '').trimEnd();
+    if (trimmed !== '') this.prompter.tell(attributed(trimmed, this.speaker, this.prompter.columns));
+  }
+
+  /** Says before the first question why a key that would make it needless is not used. */
+  private explainOnce(): void {
+    if (!this.hasAsked && this.beyondUs.size > 0) {
+      this.prompter.tell(`hpcrun's own SSH cannot use ${[...this.beyondUs].join(', ')}; "transport: openssh" can.`);
+    }
+    this.hasAsked = true;
+  }
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
+/** RSA keys sign with SHA-2 where the server can (RFC 8332); the others have one way to sign. */
+function signatureFor(type: string, announced: string[] | undefined): { algorithm: string; hash: Hash | undefined } {
+  if (type !== 'ssh-rsa') return { algorithm: type, hash: undefined };
+  if (announced?.includes('rsa-sha2-512')) return { algorithm: 'rsa-sha2-512', hash: 'sha512' };
+  if (announced?.includes('rsa-sha2-256')) return { algorithm: 'rsa-sha2-256', hash: 'sha256' };
+  return { algorithm: 'ssh-rsa', hash: 'sha1' };
+}
+
+function unexpected(speaker: string, { type }: Answer): HpcrunError {
+  return new HpcrunError('LOGIN_FAILED', `${speaker} answered the login with something else than yes or no (${type})`, {
+    hint: 'The server does not keep to the SSH protocol; ask its administrators.',
+  });
 }

@@ -1,15 +1,18 @@
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Client, type Algorithms, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2';
 import { HpcrunError, interrupted, messageOf, throwIfInterrupted } from '../errors.js';
 import { Authentication } from './authentication.js';
+import { openExchange, type Exchange } from './exchange.js';
 import { loadKnownHosts, preferredKeyAlgorithms, verifyHostKey } from './host-key.js';
+import { KeyRing } from './key-ring.js';
 import type { Prompter } from './prompter.js';
 import type { HostSettings } from './ssh-config.js';
-import { printable } from './terminal-text.js';
+import { printableLine } from './terminal-text.js';
 
-const socketTimeoutMs = 15_000;
 const handshakeTimeoutMs = 30_000;
+// Long enough to find the telephone and approve a login on it; sshd's own limit is two minutes (LoginGraceTime).
+const confirmationTimeoutMs = 150_000;
 
 export interface OpenOptions {
   env: NodeJS.ProcessEnv;
@@ -17,13 +20,15 @@ export interface OpenOptions {
   signal: AbortSignal;
   /** How often a silent server is asked for a sign of life, and after how many that did not come it counts as lost. */
   keepalive?: { intervalMs: number; lostAfter: number };
+  /** Keys that have been opened before; without it, each connection asks for passphrases itself. */
+  keys?: KeyRing;
 }
 
 /**
  * A byte stream to a host: a socket, or a channel of the jump host's connection. Throws CONNECTION_FAILED or INTERRUPTED.
  */
 export function openSocket(settings: HostSettings, through: Client | undefined, signal: AbortSignal): Promise<Duplex> {
-  const { host, port, alias } = settings;
+  const { host, port, alias, connectTimeoutMs, addressFamily } = settings;
   const failed = (cause: unknown) =>
     new HpcrunError('CONNECTION_FAILED', `cannot reach ${alias} (${host}, port ${port}): ${messageOf(cause)}`, {
       hint: `Check the name, your network and VPN; "ssh ${alias}" should work too.`,
@@ -51,8 +56,8 @@ export function openSocket(settings: HostSettings, through: Client | undefined, 
       settle(interrupted());
     };
     const timer = setTimeout(() => {
-      settle(new Error('no answer within 15 s'));
-    }, socketTimeoutMs);
+      settle(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
+    }, connectTimeoutMs);
     signal.addEventListener('abort', onAbort, { once: true });
     if (through) {
       through.forwardOut('127.0.0.1', 0, host, port, (error, channel) => {
@@ -60,7 +65,7 @@ export function openSocket(settings: HostSettings, through: Client | undefined, 
       });
       return;
     }
-    const socket = connectSocket({ host, port, noDelay: true });
+    const socket = connectSocket({ host, port, noDelay: true, ...(addressFamily && { family: addressFamily }) });
     abandon = () => socket.destroy();
     // The listener stays: an error between here and the handshake is the handshake's to report.
     socket.on('error', settle);
@@ -98,45 +103,39 @@ function joinWrites(socket: Socket): void {
 export async function login(settings: HostSettings, sock: Duplex, options: OpenOptions): Promise<Client> {
   const known = await loadKnownHosts(settings.knownHostsFiles);
   const client = new Client();
-  // The clock for the handshake stands still while a person is being asked.
-  let asking = false;
+  const address = sock instanceof Socket ? sock.remoteAddress : undefined;
+  // Ends questions that have become pointless because the server is gone.
+  const over = new AbortController();
+  const clock = new AnswerClock();
   const prompter: Prompter = {
+    get columns() {
+      return options.prompter.columns;
+    },
     tell: (text) => {
       options.prompter.tell(text);
     },
-    ask: async (question, askOptions) => {
-      asking = true;
-      try {
-        return await options.prompter.ask(question, askOptions);
-      } finally {
-        asking = false;
-      }
-    },
+    ask: (question, { secret }) => clock.pause(() => options.prompter.ask(question, { secret, signal: over.signal })),
   };
+  const authentication = new Authentication(settings, prompter, options.keys ?? new KeyRing());
   return new Promise((resolve, reject) => {
     let failure: unknown;
     const fail = (error: unknown) => {
       failure ??= error;
       // It may tell of the same end several times.
       client.on('error', () => undefined);
+      over.abort();
       client.destroy();
       finish();
       reject(failure instanceof Error ? failure : new Error(String(failure)));
     };
-    const authentication: Authentication = new Authentication(settings, prompter, (error) => {
-      fail(unanswered(settings, authentication, error));
-    });
     const onAbort = () => {
       fail(interrupted());
     };
-    let idleMs = 0;
-    const timer = setInterval(() => {
-      idleMs = asking ? 0 : idleMs + 1000;
-      if (idleMs < handshakeTimeoutMs) return;
-      fail(loginError(settings, authentication, new Error('the server stopped answering')));
-    }, 1000);
+    clock.start(() => {
+      fail(brokenOff(settings, authentication, new Error('the server stopped answering')));
+    });
     const finish = () => {
-      clearInterval(timer);
+      clock.stop();
       options.signal.removeEventListener('abort', onAbort);
     };
     options.signal.addEventListener('abort', onAbort, { once: true });
@@ -145,28 +144,17 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
       sock: sock,
       username: settings.user,
       readyTimeout: 0,
-      keepaliveInterval: options.keepalive?.intervalMs ?? 15_000,
-      keepaliveCountMax: options.keepalive?.lostAfter ?? 3,
+      keepaliveInterval: options.keepalive?.intervalMs ?? settings.keepalive.intervalMs,
+      keepaliveCountMax: options.keepalive?.lostAfter ?? settings.keepalive.countMax,
       algorithms: preferredAlgorithms(preferredKeyAlgorithms(known, settings)),
       hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
-        verifyHostKey(key, known, settings, prompter).then(
+        verifyHostKey({ key, address }, known, settings, prompter).then(
           () => {
             verify(true);
           },
           (error: unknown) => {
             failure ??= error;
             verify(false);
-          },
-        );
-      },
-      authHandler: (left, hasSucceededPartly, next) => {
-        authentication.next(left as typeof left | null, hasSucceededPartly).then(
-          (method) => {
-            // The declared type leaves out `false`, which is how ssh2 is told that nothing is left to try.
-            (next as (method: unknown) => void)(method);
-          },
-          (error: unknown) => {
-            fail(unanswered(settings, authentication, error));
           },
         );
       },
@@ -180,13 +168,77 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
       resolve(client);
     });
     client.once('error', (error) => {
-      fail(failure ?? loginError(settings, authentication, error));
+      fail(brokenOff(settings, authentication, error));
     });
     client.once('close', () => {
-      fail(failure ?? loginError(settings, authentication, new Error('the server closed the connection')));
+      fail(brokenOff(settings, authentication, new Error('the server closed the connection')));
     });
+    if (settings.showsBanner) {
+      client.on('banner', (text) => {
+        authentication.quote(text);
+      });
+    }
     client.connect(config);
+    openExchange(client, settings.user)
+      .then((exchange) => authentication.logIn(timed(exchange, clock)))
+      .then(
+        (isIn) => {
+          if (!isIn) fail(refused(settings, authentication));
+        },
+        (error: unknown) => {
+          fail(unanswered(settings, authentication, error));
+        },
+      );
   });
+}
+
+/** Notices a server that has stopped answering. It stands still while a person is asked. */
+class AnswerClock {
+  private idleMs = 0;
+  private limitMs = handshakeTimeoutMs;
+  private questions = 0;
+  private timer: NodeJS.Timeout | undefined;
+
+  start(onTimeout: () => void): void {
+    this.timer = setInterval(() => {
+      this.idleMs = this.questions > 0 ? 0 : this.idleMs + 1000;
+      if (this.idleMs >= this.limitMs) onTimeout();
+    }, 1000);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  /** From now on, the server has this long. */
+  expect(limitMs: number): void {
+    this.idleMs = 0;
+    this.limitMs = limitMs;
+  }
+
+  async pause<T>(question: () => Promise<T>): Promise<T> {
+    this.questions += 1;
+    try {
+      return await question();
+    } finally {
+      this.questions -= 1;
+    }
+  }
+}
+
+function timed(exchange: Exchange, clock: AnswerClock): Exchange {
+  return {
+    get signatureAlgorithms() {
+      return exchange.signatureAlgorithms;
+    },
+    send: (request) => {
+      const takesPerson = ['password', 'keyboard-interactive', 'answers'].includes(request.type);
+      clock.expect(takesPerson ? confirmationTimeoutMs : handshakeTimeoutMs);
+      // An agent may ask its owner, or want a touch.
+      if (request.type !== 'prove-key') return exchange.send(request);
+      return exchange.send({ ...request, sign: (data) => clock.pause(() => request.sign(data)) });
+    },
+  };
 }
 
 // AES-GCM first: with the CPU's own instructions it is the fastest strong cipher that OpenSSH and node:crypto share.
@@ -200,26 +252,54 @@ function preferredAlgorithms(keyAlgorithms: string[]): Algorithms {
   return { cipher, serverHostKey: { prepend: keyAlgorithms as ServerHostKeyAlgorithm[], append: [], remove: [] } };
 }
 
-function loginError(settings: HostSettings, { tried }: Authentication, error: Error & { level?: string }): HpcrunError {
+/** A login that ended before the server had said no. */
+function brokenOff(settings: HostSettings, authentication: Authentication, error: Error): HpcrunError {
   const who = `${settings.user}@${settings.alias}`;
-  if (error.level === 'client-authentication') {
-    return new HpcrunError('LOGIN_FAILED', `${who} was not let in; tried: ${tried.join(', ') || 'nothing'}`, {
-      hint: `Check with "ssh ${settings.alias}" which key or password is wanted, and that the user name is right.`,
-      cause: error,
-    });
+  const isDisconnect = 'code' in error && typeof error.code === 'number';
+  if (isDisconnect && authentication.tried.length > 0) {
+    return refused(settings, authentication, `the server said: ${printableLine(error.message)}`, error);
   }
-  return new HpcrunError('CONNECTION_FAILED', `cannot log in to ${who}: ${printable(error.message)}`, {
+  return new HpcrunError('CONNECTION_FAILED', `cannot log in to ${who}: ${printableLine(error.message)}`, {
     hint: `"ssh -v ${settings.alias}" shows more.`,
     cause: error,
   });
 }
 
-/** A login that needs an answer nobody can give is a login that failed; every other error stays what it is. */
-function unanswered(settings: HostSettings, { tried }: Authentication, error: unknown): unknown {
-  if (!(error instanceof HpcrunError) || error.code !== 'INPUT_NEEDED') return error;
-  const message = `${settings.user}@${settings.alias} was not let in without a question (tried: ${tried.join(', ')}): ${error.message}`;
-  return new HpcrunError('LOGIN_FAILED', message, {
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    cause: error,
+/** What the server wanted and hpcrun tried, and what might help. */
+function refused(settings: HostSettings, authentication: Authentication, why?: string, cause?: unknown): HpcrunError {
+  const { tried, accepted } = authentication;
+  const reasons = [
+    `${settings.user}@${settings.alias} was not let in`,
+    ...(why === undefined ? [] : [why]),
+    `tried: ${tried.join(', ') || 'nothing'}`,
+    ...(accepted === undefined ? [] : [`the server accepts: ${printableLine(accepted.join(', ')) || 'nothing more'}`]),
+  ];
+  const beyondUs = onlyOpenssh(settings, authentication);
+  const hint =
+    beyondUs.length > 0
+      ? `hpcrun's own SSH cannot use ${beyondUs.join(' and ')}. Let the system's ssh log in: "transport: openssh" in the cluster's configuration.`
+      : `Check with "ssh ${settings.alias}" which key or password is wanted, and that the user name is right.`;
+  const tooMany = /too many/i.test(why ?? '') && !settings.identitiesOnly;
+  return new HpcrunError('LOGIN_FAILED', reasons.join('; '), {
+    hint: tooMany
+      ? `${hint} With many keys, name the right one in ~/.ssh/config (IdentityFile, IdentitiesOnly yes).`
+      : hint,
+    cause,
   });
+}
+
+/** What could have let the user in and takes OpenSSH itself: certificates, FIDO keys, Kerberos. */
+function onlyOpenssh(settings: HostSettings, { beyondUs, accepted }: Authentication): string[] {
+  const offersGssapi = accepted?.some((method) => method.startsWith('gssapi-')) ?? false;
+  const offersQuestions = accepted?.some((method) => ['password', 'keyboard-interactive'].includes(method)) ?? false;
+  if (!offersGssapi || (offersQuestions && !settings.allowsGssapi)) return [...beyondUs];
+  return [...beyondUs, 'Kerberos tickets (GSSAPI), which the server accepts'];
+}
+
+/** A login that needs an answer nobody can give is a login that failed; every other error stays what it is. */
+function unanswered(settings: HostSettings, authentication: Authentication, error: unknown): unknown {
+  if (!(error instanceof HpcrunError) || error.code !== 'INPUT_NEEDED') return error;
+  const login = refused(settings, authentication, error.message, error);
+  if (onlyOpenssh(settings, authentication).length > 0 || error.hint === undefined) return login;
+  return new HpcrunError('LOGIN_FAILED', login.message, { hint: error.hint, cause: error });
 }

@@ -12,9 +12,10 @@ import {
 } from './channel.js';
 import type { Connection } from './connection.js';
 import { FramedConnection } from './framed-connection.js';
+import { KeyRing } from './key-ring.js';
 import { login, openSocket, type OpenOptions } from './login.js';
 import { openProxyCommand } from './proxy-command.js';
-import { parseJump, resolveHost, type HostOverrides, type HostSettings } from './ssh-config.js';
+import { resolveRoute, type HostOverrides, type HostSettings } from './ssh-config.js';
 
 const channelTimeoutMs = 120_000;
 const farewellMs = 2000;
@@ -24,7 +25,7 @@ const farewellMs = 2000;
  * CONNECTION_FAILED, LOGIN_FAILED, HOST_KEY_UNKNOWN, HOST_KEY_CHANGED, HOST_KEY_REVOKED, INPUT_NEEDED or INTERRUPTED.
  */
 export async function openSsh2Connection(overrides: HostOverrides, options: OpenOptions): Promise<Connection> {
-  const settings = await resolveHost(overrides, options.env);
+  const route = await resolveRoute(overrides, options.env);
   const clients: Client[] = [];
   const closeAll = () => {
     for (const client of [...clients].reverse()) {
@@ -34,13 +35,14 @@ export async function openSsh2Connection(overrides: HostOverrides, options: Open
     }
   };
   try {
-    for (const jump of settings.jumps) {
-      const own = overrides.isolated ? { ...overrides, port: undefined, proxyJump: undefined } : {};
-      const hop = await resolveHost({ ...own, ...parseJump(jump) }, options.env);
-      clients.push(await login(hop, await openStream(hop, clients.at(-1), options), options));
+    // A key that several hosts of the way take is opened once.
+    const keys = options.keys ?? new KeyRing();
+    for (const hop of route) {
+      const socket = await openStream(hop, clients.at(-1), options);
+      clients.push(await login(hop, socket, { ...options, keys }));
     }
-    const client = await login(settings, await openStream(settings, clients.at(-1), options), options);
-    clients.push(client);
+    const [client, settings] = [clients.at(-1), route.at(-1)];
+    if (!client || !settings) throw new Error('a way without hosts');
     return new FramedConnection(
       new Ssh2Channels(client, `${settings.user}@${settings.host}:${settings.port}`, closeAll),
     );

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { HpcrunError } from '../../src/errors.js';
 import { loadKnownHosts, preferredKeyAlgorithms, verifyHostKey } from '../../src/ssh/host-key.js';
-import { fingerprint, parseKnownHosts } from '../../src/ssh/known-hosts.js';
+import { fingerprint, parseKnownHosts, type KnownHost } from '../../src/ssh/known-hosts.js';
 import type { Prompter } from '../../src/ssh/prompter.js';
 import type { HostSettings } from '../../src/ssh/ssh-config.js';
+import { hostSettings } from '../support/host-settings.js';
 import { failureOf } from '../support/failure.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 import { writeTree } from '../support/write-tree.js';
@@ -14,17 +15,9 @@ const makeKey = (rest: string) => Buffer.concat([Buffer.from([0, 0, 0, 11]), Buf
 const key = makeKey('the key');
 const line = (host: string, rest: string) => `${host} ssh-ed25519 ${makeKey(rest).toString('base64')}\n`;
 
-const settings = (...knownHostsFiles: string[]): HostSettings => ({
-  alias: 'claix',
-  host: 'login.example.org',
-  port: 22,
-  user: 'ada',
-  identityFiles: [],
-  identitiesOnly: true,
-  agentSocket: undefined,
-  knownHostsFiles,
-  jumps: [],
-});
+const settings = (...knownHostsFiles: string[]): HostSettings => hostSettings({ knownHostsFiles });
+const verify = (known: KnownHost[], host: HostSettings, prompter: Prompter) =>
+  verifyHostKey({ key, address: '192.0.2.7' }, known, host, prompter);
 
 /** Somebody who always gives the same answer, or nobody at all. */
 const answering = (answer: string | undefined): Prompter & { told: string[] } => {
@@ -46,15 +39,15 @@ const unasked: Prompter = {
 
 describe('verifyHostKey', () => {
   it('lets a known key pass without a question', async () => {
-    const known = parseKnownHosts(line('login.example.org', 'the key'));
-    await expect(verifyHostKey(key, known, settings(), unasked)).resolves.toBeUndefined();
+    const known = parseKnownHosts(line('login.example.org', 'the key'), '/k');
+    await expect(verify(known, settings(), unasked)).resolves.toBeUndefined();
   });
 
   it.each([
     ['HOST_KEY_CHANGED', line('login.example.org', 'another key')],
     ['HOST_KEY_REVOKED', `@revoked ${line('*', 'the key')}`],
   ])('refuses with %s and without a question', async (code, text) => {
-    const error = await failureOf(() => verifyHostKey(key, parseKnownHosts(text), settings('/k'), unasked));
+    const error = await failureOf(() => verify(parseKnownHosts(text, '/k'), settings('/k'), unasked));
     expect(error.code).toBe(code);
     expect(error.message).toContain(fingerprint(key));
   });
@@ -63,18 +56,101 @@ describe('verifyHostKey', () => {
     const directory = await makeTemporaryDirectory();
     const file = join(directory, 'new', 'known_hosts');
     const prompter = answering(answer);
-    await verifyHostKey(key, [], settings(file, join(directory, 'global')), prompter);
+    await verify([], settings(file, join(directory, 'global')), prompter);
     expect(prompter.told.join('\n')).toContain(fingerprint(key));
     expect(await readFile(file, 'utf8')).toBe(line('login.example.org', 'the key'));
-    await expect(verifyHostKey(key, await loadKnownHosts([file]), settings(), unasked)).resolves.toBeUndefined();
+    await expect(verify(await loadKnownHosts([file]), settings(), unasked)).resolves.toBeUndefined();
   });
 
   it.each(['no', '', 'y', 'SHA256:wrong', undefined])('does not store it after the answer %j', async (answer) => {
     const file = join(await makeTemporaryDirectory(), 'known_hosts');
-    const error = await failureOf(() => verifyHostKey(key, [], settings(file), answering(answer)));
+    const error = await failureOf(() => verify([], settings(file), answering(answer)));
     expect(error.code).toBe('HOST_KEY_UNKNOWN');
     expect(error.message).toContain(fingerprint(key));
     expect(await loadKnownHosts([file])).toEqual([]);
+  });
+
+  it('names the line of the old key, and how OpenSSH removes it', async () => {
+    const directory = await makeTemporaryDirectory();
+    const file = join(directory, 'known_hosts');
+    await writeTree(directory, { known_hosts: `# mine\n${line('[login.example.org]:2222', 'another key')}` });
+    const host = { ...settings(file), port: 2222 };
+    const error = await failureOf(async () => {
+      await verify(await loadKnownHosts([file]), host, unasked);
+    });
+    expect(error.message).toContain(`ssh-ed25519 in ${file}:2`);
+    expect(error.hint).toContain(`ssh-keygen -f '${file}' -R '[login.example.org]:2222'`);
+  });
+
+  it('looks a host up by its HostKeyAlias alone', async () => {
+    const known = parseKnownHosts(`${line('cluster', 'the key')}${line('login.example.org', 'another key')}`, '/k');
+    await verify(known, { ...settings(), hostKeyAlias: 'Cluster', port: 2222, checkHostAddress: true }, unasked);
+  });
+
+  it('hides the name of a stored key where HashKnownHosts says so, on a line of its own', async () => {
+    const directory = await makeTemporaryDirectory();
+    const file = join(directory, 'known_hosts');
+    const last = line('other.example.org', 'x').trimEnd();
+    await writeTree(directory, { known_hosts: last });
+    await verify([], { ...settings(file), hashKnownHosts: true }, answering('yes'));
+    const [first, second] = (await readFile(file, 'utf8')).split('\n');
+    expect(first).toBe(last);
+    expect(second).toMatch(/^\|1\|\S+=\|\S+= ssh-ed25519 /);
+    await verify(await loadKnownHosts([file]), settings(), unasked);
+  });
+
+  it('never asks where StrictHostKeyChecking is yes, and never before storing where it is accept-new', async () => {
+    const file = join(await makeTemporaryDirectory(), 'known_hosts');
+    const strict = { ...settings(file), unknownHostKeys: 'refuse' } as const;
+    expect((await failureOf(() => verify([], strict, unasked))).code).toBe('HOST_KEY_UNKNOWN');
+    const lenient = { ...settings(file), unknownHostKeys: 'accept' } as const;
+    await verify([], lenient, unasked);
+    const known = await loadKnownHosts([file]);
+    expect(known).toHaveLength(1);
+    const changed = parseKnownHosts(line('login.example.org', 'another key'), file);
+    expect((await failureOf(() => verify(changed, lenient, unasked))).code).toBe('HOST_KEY_CHANGED');
+  });
+
+  it('refuses a host that is trusted through a certificate authority, and says why', async () => {
+    const known = parseKnownHosts(`@cert-authority ${line('*.example.org', 'the authority')}`, '/k');
+    const error = await failureOf(() => verify(known, settings(), unasked));
+    expect(error.code).toBe('HOST_KEY_UNKNOWN');
+    expect(error.message).toContain('@cert-authority in /k:1');
+    expect(error.hint).toContain('transport: openssh');
+    // A key that is known itself needs no certificate.
+    await verify([...known, ...parseKnownHosts(line('login.example.org', 'the key'), '/k')], settings(), unasked);
+  });
+
+  it('asks where the host is known by kinds of keys only that ssh2 does not know', async () => {
+    const known = parseKnownHosts(`login.example.org ssh-dss ${blobOf('ssh-dss')}`, '/k');
+    await verify(known, settings(), answering('yes'));
+    expect((await failureOf(() => verify(known, settings(), answering('no')))).code).toBe('HOST_KEY_UNKNOWN');
+  });
+
+  it('compares the address, too, where CheckHostIP is set', async () => {
+    const known = parseKnownHosts(`${line('login.example.org', 'the key')}${line('192.0.2.7', 'another key')}`, '/k');
+    await verify(known, settings(), unasked);
+    const error = await failureOf(() => verify(known, { ...settings(), checkHostAddress: true }, unasked));
+    expect(error.code).toBe('HOST_KEY_CHANGED');
+    expect(error.message).toContain('192.0.2.7');
+  });
+
+  it('obeys RevokedHostKeys, and refuses a list that it cannot read', async () => {
+    const directory = await makeTemporaryDirectory();
+    const known = parseKnownHosts(line('login.example.org', 'the key'), '/k');
+    await writeTree(directory, {
+      other: `ssh-ed25519 ${makeKey('another key').toString('base64')}\n`,
+      this: `# gone\nssh-ed25519 ${key.toString('base64')} old\n`,
+      binary: 'SSHKRL\n\0\0\0\0\u0001',
+    });
+    const codeWith = async (...names: string[]) => {
+      const revokedHostKeysFiles = names.map((name) => join(directory, name));
+      return (await failureOf(() => verify(known, { ...settings(), revokedHostKeysFiles }, unasked))).code;
+    };
+    await verify(known, { ...settings(), revokedHostKeysFiles: [join(directory, 'other')] }, unasked);
+    expect(await codeWith('other', 'this')).toBe('HOST_KEY_REVOKED');
+    expect(await codeWith('binary')).toBe('CONNECTION_FAILED');
+    expect(await codeWith('missing')).toBe('CONNECTION_FAILED');
   });
 });
 
@@ -95,6 +171,7 @@ describe('preferredKeyAlgorithms', () => {
       ['ssh-rsa', 'ssh-ed25519', 'ssh-dss', 'sk-ssh-ed25519@openssh.com']
         .map((type) => `login.example.org ${type} ${blobOf(type)}\n`)
         .join(''),
+      '/k',
     );
     expect(preferredKeyAlgorithms(known, settings())).toEqual([
       'rsa-sha2-512',
