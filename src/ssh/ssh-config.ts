@@ -85,7 +85,9 @@ export async function resolveRoute(overrides: HostOverrides, env: NodeJS.Process
   const shared = overrides.isolated ? { ...overrides, port: undefined, proxyJump: undefined } : {};
   let route = [target];
   for (let { jumps } = target; jumps.length > 0;) {
-    const hops = await Promise.all(jumps.map(async (jump) => await resolveHost({ ...shared, ...parseJump(jump) }, env)));
+    const hops = await Promise.all(
+      jumps.map(async (jump) => await resolveHost({ ...shared, ...parseJump(jump) }, env)),
+    );
     const [first] = hops;
     if (!first) break;
     if (route.some((host) => isSameHost(host, first))) {
