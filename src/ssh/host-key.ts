@@ -38,12 +38,19 @@ function nameOf({ hostKeyAlias, host, port }: HostSettings): string {
   return hostKeyAlias?.toLowerCase() ?? knownHostName(host, port);
 }
 
-/** The signature algorithms to prefer, so that the server shows a key that is already known (RFC 8332 for RSA). */
-export function preferredKeyAlgorithms(known: KnownHost[], settings: HostSettings): string[] {
-  return knownKeyTypes(known, nameOf(settings)).flatMap((type) => comparableAlgorithms[type] ?? []);
+/**
+ * The signature algorithms to ask a server for (RFC 8332 for RSA): as in OpenSSH, first those of the key types that are known for it, so
+ * that it shows a key that can be compared.
+ */
+export function hostKeyAlgorithms(known: KnownHost[], settings: HostSettings): string[] {
+  const types = knownKeyTypes(known, nameOf(settings));
+  const [first, last] = [true, false].map((isKnown) =>
+    Object.entries(comparableAlgorithms).flatMap(([type, names]) => (types.includes(type) === isKnown ? names : [])),
+  );
+  return [...(first ?? []), ...(last ?? [])];
 }
 
-// By key type; ssh2 has no others.
+// By key type, in OpenSSH's order of preference; ssh2 has no others.
 const comparableAlgorithms: Record<string, string[]> = {
   'ssh-ed25519': ['ssh-ed25519'],
   'ecdsa-sha2-nistp256': ['ecdsa-sha2-nistp256'],

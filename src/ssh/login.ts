@@ -1,10 +1,10 @@
 import { connect as connectSocket, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Client, type Algorithms, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2';
+import { Client, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2';
 import { HpcrunError, interrupted, messageOf, throwIfInterrupted } from '../errors.js';
 import { Authentication } from './authentication.js';
 import { openExchange, type Exchange } from './exchange.js';
-import { loadKnownHosts, preferredKeyAlgorithms, verifyHostKey } from './host-key.js';
+import { hostKeyAlgorithms, loadKnownHosts, verifyHostKey } from './host-key.js';
 import { KeyRing } from './key-ring.js';
 import type { Prompter } from './prompter.js';
 import type { HostSettings } from './ssh-config.js';
@@ -146,7 +146,8 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
       readyTimeout: 0,
       keepaliveInterval: options.keepalive?.intervalMs ?? settings.keepalive.intervalMs,
       keepaliveCountMax: options.keepalive?.lostAfter ?? settings.keepalive.countMax,
-      algorithms: preferredAlgorithms(preferredKeyAlgorithms(known, settings)),
+      // The whole list: what ssh2 has in its own, its `prepend` does not move to the front. Its ciphers begin with AES-GCM, the fastest.
+      algorithms: { serverHostKey: hostKeyAlgorithms(known, settings) as ServerHostKeyAlgorithm[] },
       hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
         verifyHostKey({ key, address }, known, settings, prompter).then(
           () => {
@@ -239,17 +240,6 @@ function timed(exchange: Exchange, clock: AnswerClock): Exchange {
       return exchange.send({ ...request, sign: (data) => clock.pause(() => request.sign(data)) });
     },
   };
-}
-
-// AES-GCM first: with the CPU's own instructions it is the fastest strong cipher that OpenSSH and node:crypto share.
-function preferredAlgorithms(keyAlgorithms: string[]): Algorithms {
-  const cipher: NonNullable<Algorithms['cipher']> = {
-    prepend: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'],
-    append: [],
-    remove: [],
-  };
-  if (keyAlgorithms.length === 0) return { cipher };
-  return { cipher, serverHostKey: { prepend: keyAlgorithms as ServerHostKeyAlgorithm[], append: [], remove: [] } };
 }
 
 /** A login that ended before the server had said no. */

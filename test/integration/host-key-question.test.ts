@@ -1,19 +1,28 @@
 import { execa } from 'execa';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
 import { binPath, makeProject, sandboxCluster } from './lab.js';
+import { useSshConfig } from './ssh-config-file.js';
+
+interface Outcome {
+  output: string;
+  exitCode: number | undefined;
+  known: string;
+  /** What `ssh-keygen -F` finds of the host. */
+  found: string;
+}
 
 /** Runs `hpcrun status` on a terminal of its own (script, util-linux) and answers the question about the host key. */
-async function answer(text: string): Promise<{ output: string; exitCode: number | undefined; known: string }> {
+async function answer(text: string, sshConfig: string): Promise<Outcome> {
   const { port, identityFile } = await sandboxCluster();
   const project = await makeProject({ known_hosts: '' });
   const knownHostsFile = join(project, 'known_hosts');
   const config = { clusters: { other: { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile } } };
-  await execa('tee', [join(project, 'hpcrun.yaml')], { input: JSON.stringify(config) });
+  await writeFile(join(project, 'hpcrun.yaml'), JSON.stringify(config));
   const child = execa('script', ['-qec', `node ${binPath} status --cluster other`, '/dev/null'], {
     cwd: project,
-    env: { ...inject('labEnvironment'), TERM: 'dumb' },
+    env: { ...inject('labEnvironment'), ...(await useSshConfig(project, sshConfig)), TERM: 'dumb' },
     all: true,
     reject: false,
     stdin: 'pipe',
@@ -25,19 +34,25 @@ async function answer(text: string): Promise<{ output: string; exitCode: number 
     child.stdin.end(`${text}\n`);
   });
   const { exitCode } = await child;
-  return { output: seen, exitCode, known: await readFile(knownHostsFile, 'utf8') };
+  const lookUp = ['-f', knownHostsFile, '-F', `[127.0.0.1]:${port}`];
+  const { stdout } = await execa('ssh-keygen', lookUp, { reject: false });
+  return { output: seen, exitCode, known: await readFile(knownHostsFile, 'utf8'), found: stdout };
 }
 
 describe('an unknown host key in a terminal', () => {
-  it('is shown, and stored when the user says yes', async () => {
-    const { output, exitCode, known } = await answer('yes');
+  it.each([
+    ['by name', 'HashKnownHosts no', /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 \S+\n$/],
+    ['hashed where the SSH configuration says so', 'HashKnownHosts yes', /^\|1\|\S+=\|\S+= ssh-ed25519 \S+\n$/],
+  ])('is shown, and stored %s when the user says yes', async (_, sshConfig, line) => {
+    const { output, exitCode, known, found } = await answer('yes', sshConfig);
     expect(output).toMatch(/SHA256:[\w+/]{43}/);
-    expect(exitCode).toBe(0);
-    expect(known).toMatch(/^\[127\.0\.0\.1\]:\d+ ssh-ed25519 \S+\n$/);
+    expect(exitCode, output).toBe(0);
+    expect(known).toMatch(line);
+    expect(found).toContain('ssh-ed25519');
   });
 
   it('is refused and not stored when the user says anything else', async () => {
-    const { exitCode, known, output } = await answer('no');
+    const { exitCode, known, output } = await answer('no', '');
     expect(output).toContain('HOST_KEY_UNKNOWN');
     expect(exitCode).toBe(5);
     expect(known).toBe('');

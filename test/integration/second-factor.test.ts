@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { HpcrunError } from '../../src/errors.js';
@@ -7,6 +7,7 @@ import { openConnection } from '../../src/ssh/open-connection.js';
 import type { Prompter } from '../../src/ssh/prompter.js';
 import { binPath, loginContainer, makeProject, onLogin, sandboxCluster } from './lab.js';
 import { oneTimeCode, sharedSecret } from './one-time-code.js';
+import { useSshConfig } from './ssh-config-file.js';
 
 const { signal } = new AbortController();
 const password = 'correct horse';
@@ -98,11 +99,7 @@ beforeAll(async () => {
     `Host *\n  HostName ${address}\n  User researcher\n  IdentityFile ${join(directory, 'locked')}\n  IdentityAgent none\n`,
     `  UserKnownHostsFile ${join(directory, 'known_hosts')}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n`,
   ];
-  await writeFile(join(directory, 'config'), config.join(''));
-  const { stdout: ssh } = await execa('sh', ['-c', 'command -v ssh']);
-  await writeFile(join(directory, 'ssh'), `#!/bin/sh\nexec ${ssh} -F ${join(directory, 'config')} "$@"\n`);
-  await chmod(join(directory, 'ssh'), 0o755);
-  env = { PATH: `${directory}:${process.env.PATH ?? ''}` };
+  env = await useSshConfig(directory, config.join(''));
 }, 300_000);
 
 afterAll(async () => {
@@ -207,9 +204,9 @@ describe('keys', () => {
         { env: { SSH_AUTH_SOCK: socket } },
       );
       const withAgent = (text: string) => text.replace('IdentityAgent none', `IdentityAgent ${socket}`);
-      const config = await readFile(join(directory, 'config'), 'utf8');
+      const config = await readFile(join(directory, 'ssh_config'), 'utf8');
       try {
-        await writeFile(join(directory, 'config'), withAgent(config));
+        await writeFile(join(directory, 'ssh_config'), withAgent(config));
         await expect(logIn('key', answering({}), open())).resolves.toBe('researcher');
         // Without the key's name, the server is weary before its turn comes.
         await expect(logIn('key', answering({}))).rejects.toMatchObject({
@@ -217,10 +214,10 @@ describe('keys', () => {
           hint: expect.stringContaining('IdentitiesOnly') as string,
         });
         const publicKey = { identityFile: join(directory, 'open.pub') };
-        await writeFile(join(directory, 'config'), `IdentitiesOnly yes\n${withAgent(config)}`);
+        await writeFile(join(directory, 'ssh_config'), `IdentitiesOnly yes\n${withAgent(config)}`);
         await expect(logIn('key', answering({}), publicKey)).resolves.toBe('researcher');
       } finally {
-        await writeFile(join(directory, 'config'), config);
+        await writeFile(join(directory, 'ssh_config'), config);
       }
     } finally {
       agent.kill();

@@ -72,6 +72,20 @@ async function startAgent(...files: string[]): Promise<string> {
   return socket;
 }
 
+describe('a host key', () => {
+  it.each(['ed25519', 'ecdsa', 'rsa'])('of type %s is asked for where that is the one known', async (hostKeyType) => {
+    const otherHostKeyTypes = ['ed25519', 'ecdsa', 'rsa'].filter((type) => type !== hostKeyType);
+    const server = await startSshServer(wanting(['password']), { hostKeyType, otherHostKeyTypes });
+    await logIn(server, answering(rightPassword));
+  });
+
+  it('of another type than the known one, from a server that has no other, has changed', async () => {
+    const { port } = await startSshServer(wanting(['password']));
+    const { hostKey } = await startSshServer(wanting(['password']), { hostKeyType: 'ecdsa' });
+    expect((await failureOf(() => logIn({ port, hostKey }, answering(rightPassword)))).code).toBe('HOST_KEY_CHANGED');
+  });
+});
+
 describe('a login', () => {
   it.each<[string, AuthenticationType[]]>([
     ['a key', ['publickey']],

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { HpcrunError } from '../../src/errors.js';
-import { loadKnownHosts, preferredKeyAlgorithms, verifyHostKey } from '../../src/ssh/host-key.js';
+import { loadKnownHosts, hostKeyAlgorithms, verifyHostKey } from '../../src/ssh/host-key.js';
 import { fingerprint, parseKnownHosts, type KnownHost } from '../../src/ssh/known-hosts.js';
 import type { Prompter } from '../../src/ssh/prompter.js';
 import type { HostSettings } from '../../src/ssh/ssh-config.js';
@@ -165,19 +165,32 @@ describe('loadKnownHosts', () => {
 
 const blobOf = (type: string) => Buffer.from(`\0\0\0${String.fromCharCode(type.length)}${type}rest`).toString('base64');
 
-describe('preferredKeyAlgorithms', () => {
-  it('asks for what can be compared, RSA with its newer signatures', () => {
-    const known = parseKnownHosts(
-      ['ssh-rsa', 'ssh-ed25519', 'ssh-dss', 'sk-ssh-ed25519@openssh.com']
-        .map((type) => `login.example.org ${type} ${blobOf(type)}\n`)
-        .join(''),
-      '/k',
-    );
-    expect(preferredKeyAlgorithms(known, settings())).toEqual([
+describe('hostKeyAlgorithms', () => {
+  const algorithmsFor = (...types: string[]) => {
+    const text = types.map((type) => `login.example.org ${type} ${blobOf(type)}\n`).join('');
+    return hostKeyAlgorithms(parseKnownHosts(text, '/k'), settings());
+  };
+
+  it('asks first for what can be compared, RSA with its newer signatures', () => {
+    expect(algorithmsFor('ssh-rsa', 'ecdsa-sha2-nistp521', 'ssh-dss', 'sk-ssh-ed25519@openssh.com')).toEqual([
+      'ecdsa-sha2-nistp521',
       'rsa-sha2-512',
       'rsa-sha2-256',
       'ssh-rsa',
       'ssh-ed25519',
+      'ecdsa-sha2-nistp256',
+      'ecdsa-sha2-nistp384',
     ]);
+  });
+
+  it('asks an unknown host for what OpenSSH likes best', () => {
+    expect(algorithmsFor()[0]).toBe('ssh-ed25519');
+  });
+
+  it('looks known types up by the HostKeyAlias', () => {
+    const known = parseKnownHosts(`[cluster]:22 ssh-rsa ${blobOf('ssh-rsa')}\n`, '/k');
+    const host = { ...settings(), port: 2222, hostKeyAlias: '[Cluster]:22' };
+    expect(hostKeyAlgorithms(known, host)[0]).toBe('rsa-sha2-512');
+    expect(hostKeyAlgorithms(known, settings())[0]).toBe('ssh-ed25519');
   });
 });

@@ -23,16 +23,24 @@ export interface TestServer {
   hostKey: string;
 }
 
+interface TestServerOptions {
+  banner?: string;
+  hostKeyType?: string;
+  otherHostKeyTypes?: string[];
+}
+
 /**
  * An SSH server on this machine that decides about logins as a test says.
  * @param decide makes what decides about the requests of one connection
  */
 export async function startSshServer(
   decide: () => (context: AuthContext) => void,
-  options: { banner?: string } = {},
+  { hostKeyType = 'ed25519', otherHostKeyTypes = [], ...options }: TestServerOptions = {},
 ): Promise<TestServer> {
-  const file = await makeKey();
-  const server = new ssh2.Server({ hostKeys: [await readFile(file)], ...options }, (client) => {
+  const file = await makeKey({ type: hostKeyType });
+  const files = [file, ...(await Promise.all(otherHostKeyTypes.map((type) => makeKey({ type }))))];
+  const hostKeys = await Promise.all(files.map((path) => readFile(path)));
+  const server = new ssh2.Server({ hostKeys, ...options }, (client) => {
     client.on('authentication', decide());
     client.on('error', () => undefined);
   });
