@@ -33,7 +33,14 @@ export class Terminal implements Progress {
         return process.stderr.columns;
       },
     };
-    this.prompter = canAsk ? asking : noPrompter;
+    // Where nobody can be asked, what a server wants done elsewhere is still shown; its banner would be in the way of other programs.
+    const showing: Prompter = {
+      ...noPrompter,
+      tell: (text, how) => {
+        if (how?.isNotice !== true) tell(text);
+      },
+    };
+    this.prompter = canAsk ? asking : showing;
   }
 
   step(title: string): Step {

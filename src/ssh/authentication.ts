@@ -23,6 +23,8 @@ export class Authentication {
   readonly beyondUs = new Set<string>();
   /** What the server accepts, as far as it has said so. */
   accepted: string[] | undefined;
+  /** Whether the last answer of a person was wrong. */
+  wasWrong = false;
 
   /** The keys that are still to be tried; undefined as long as they have not been looked for. */
   private identities: Identity[] | undefined;
@@ -84,6 +86,7 @@ export class Authentication {
     if (this.attempts[method]++ > 0) this.prompter.tell('Permission denied, please try again.');
     this.tried.push(method);
     const answer = await (method === 'password' ? this.tryPassword(exchange) : this.tryQuestions(exchange));
+    this.wasWrong = answer.type === 'failure' && !answer.isPartial;
     if (this.attempts[method] >= this.settings.passwordPrompts) this.exhausted.add(method);
     return answer;
   }
@@ -178,9 +181,9 @@ export class Authentication {
   }
 
   /** Passes on what the server says. */
-  quote(text: string): void {
+  quote(text: string, how?: { isNotice: boolean }): void {
     const trimmed = text.replace(/^[\r\n]+/, '').trimEnd();
-    if (trimmed !== '') this.prompter.tell(attributed(trimmed, this.speaker, this.prompter.columns));
+    if (trimmed !== '') this.prompter.tell(attributed(trimmed, this.speaker, this.prompter.columns), how);
   }
 
   /** Says before the first question why a key that would make it needless is not used. */

@@ -167,15 +167,22 @@ async function accept(
   if (settings.unknownHostKeys === 'ask') {
     let answer: string;
     try {
-      prompter.tell(`The authenticity of ${name} cannot be established.\nIts key is ${shown}.`);
-      answer = await prompter.ask('Is this the fingerprint your cluster publishes? (yes/no) ', { secret: false });
+      prompter.tell(`The authenticity of ${name} cannot be established.\nIts key is ${shown}.`, { isNotice: true });
+      answer = await prompter.ask('Is this the fingerprint your cluster publishes? (yes/no) ', {
+        secret: false,
+        isLasting: true,
+      });
     } catch (error) {
       if (error instanceof HpcrunError && error.code === 'INPUT_NEEDED') throw unknown(error);
       throw error;
     }
     const given = answer.trim();
     if (given.toLowerCase() !== 'yes' && given !== fingerprint(key)) throw unknown();
-  } else prompter.tell(`The key of ${name} is stored without a question (StrictHostKeyChecking): ${shown}`);
+  } else {
+    prompter.tell(`The key of ${name} is stored without a question (StrictHostKeyChecking): ${shown}`, {
+      isNotice: true,
+    });
+  }
   const [file] = settings.knownHostsFiles;
   if (file !== undefined)
     await store(file, renderKnownHost(name, key, settings.hashKnownHosts ? makeSalt() : undefined));

@@ -13,11 +13,15 @@ import { printableLine } from './terminal-text.js';
 const handshakeTimeoutMs = 30_000;
 // Long enough to find the telephone and approve a login on it; sshd's own limit is two minutes (LoginGraceTime).
 const confirmationTimeoutMs = 150_000;
+// Longer than servers let somebody wait after a wrong password.
+const silenceMs = 10_000;
 
 export interface OpenOptions {
   env: NodeJS.ProcessEnv;
   prompter: Prompter;
   signal: AbortSignal;
+  /** Nobody is there: only keys are tried, since an attempt of another kind may send somebody a code or a push message. */
+  unattended?: boolean;
   /** How often a silent server is asked for a sign of life, and after how many that did not come it counts as lost. */
   keepalive?: { intervalMs: number; lostAfter: number };
   /** Keys that have been opened before; without it, each connection asks for passphrases itself. */
@@ -111,12 +115,16 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
     get columns() {
       return options.prompter.columns;
     },
-    tell: (text) => {
-      options.prompter.tell(text);
+    tell: (text, how) => {
+      options.prompter.tell(text, how);
     },
-    ask: (question, { secret }) => clock.pause(() => options.prompter.ask(question, { secret, signal: over.signal })),
+    ask: (question, how) => clock.pause(() => options.prompter.ask(question, { ...how, signal: over.signal })),
   };
-  const authentication = new Authentication(settings, prompter, options.keys ?? new KeyRing());
+  const authentication = new Authentication(
+    options.unattended ? { ...settings, authenticationOrder: ['publickey'] } : settings,
+    prompter,
+    options.keys ?? new KeyRing(),
+  );
   return new Promise((resolve, reject) => {
     let failure: unknown;
     const fail = (error: unknown) => {
@@ -176,12 +184,14 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
     });
     if (settings.showsBanner) {
       client.on('banner', (text) => {
-        authentication.quote(text);
+        // Some servers have people approve a login on a page they name here.
+        clock.expect(confirmationTimeoutMs);
+        authentication.quote(text, { isNotice: true });
       });
     }
     client.connect(config);
     openExchange(client, settings.user)
-      .then((exchange) => authentication.logIn(timed(exchange, clock)))
+      .then((exchange) => authentication.logIn(timed(exchange, clock, prompter)))
       .then(
         (isIn) => {
           if (!isIn) fail(refused(settings, authentication));
@@ -227,7 +237,7 @@ class AnswerClock {
   }
 }
 
-function timed(exchange: Exchange, clock: AnswerClock): Exchange {
+function timed(exchange: Exchange, clock: AnswerClock, prompter: Prompter): Exchange {
   return {
     get signatureAlgorithms() {
       return exchange.signatureAlgorithms;
@@ -235,6 +245,15 @@ function timed(exchange: Exchange, clock: AnswerClock): Exchange {
     send: (request) => {
       const takesPerson = ['password', 'keyboard-interactive', 'answers'].includes(request.type);
       clock.expect(takesPerson ? confirmationTimeoutMs : handshakeTimeoutMs);
+      if (takesPerson) {
+        // Some servers send a message to a telephone and do not say so.
+        const timer = setTimeout(() => {
+          prompter.tell('Waiting for the server. Does it want an approval elsewhere, such as on your telephone?');
+        }, silenceMs);
+        return exchange.send(request).finally(() => {
+          clearTimeout(timer);
+        });
+      }
       // An agent may ask its owner, or want a touch.
       if (request.type !== 'prove-key') return exchange.send(request);
       return exchange.send({ ...request, sign: (data) => clock.pause(() => request.sign(data)) });
@@ -249,6 +268,8 @@ function brokenOff(settings: HostSettings, authentication: Authentication, error
   if (isDisconnect && authentication.tried.length > 0) {
     return refused(settings, authentication, `the server said: ${printableLine(error.message)}`, error);
   }
+  // Some servers hang up after so many wrong answers, without a word or before it can be read.
+  if (authentication.wasWrong) return refused(settings, authentication, printableLine(error.message), error);
   return new HpcrunError('CONNECTION_FAILED', `cannot log in to ${who}: ${printableLine(error.message)}`, {
     hint: `"ssh -v ${settings.alias}" shows more.`,
     cause: error,

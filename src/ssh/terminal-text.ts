@@ -12,6 +12,8 @@ export function printable(text: string): string {
   });
 }
 
+const usualColumns = 80;
+
 /** As `printable`, on one line. */
 export function printableLine(text: string): string {
   return printable(text.trim()).replace(/\s*\n\s*/g, ' / ');
@@ -20,11 +22,11 @@ export function printableLine(text: string): string {
 /**
  * What a server says, so that nobody takes it for words of hpcrun's: harmless, and with the speaker's name before every line a terminal
  * shows, also where it would have broken a long one itself. Characters beyond ASCII may be two columns wide and count as such.
- * @param columns the width of the terminal
+ * @param columns the width of the terminal; 0, as some pseudo-terminals have it, is not known
  */
-export function attributed(text: string, speaker: string, columns = 80): string {
+export function attributed(text: string, speaker: string, columns = 0): string {
   const prefix = `(${printableLine(speaker)}) `;
-  const room = Math.max(columns - widthOf(prefix), 2);
+  const room = Math.max((columns > 0 ? columns : usualColumns) - widthOf(prefix), 2);
   const lines = printable(text)
     .replaceAll('\t', '    ')
     .split('\n')

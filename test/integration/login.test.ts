@@ -25,13 +25,20 @@ function answering(answer: string): Prompter & { asked: string[] } {
 
 /** An sshd of its own in the login container, with other rules than the sandbox's. */
 const strictPort = 2022;
+/** Another one, which asks for the same password in two ways, and hangs up after so many wrong answers. */
+const tiredPort = 2023;
 let strictHost = '';
 let strictKnownHosts = '';
+let tiredKnownHosts = '';
 
 beforeAll(async () => {
   await onLogin(`echo 'researcher:${password}' | chpasswd`, 'root');
   await onLogin(
     `/usr/sbin/sshd -p ${strictPort} -o PidFile=/run/sshd-strict.pid -o AuthenticationMethods=publickey,password`,
+    'root',
+  );
+  await onLogin(
+    `/usr/sbin/sshd -p ${tiredPort} -o PidFile=/run/sshd-tired.pid -o KbdInteractiveAuthentication=yes -o MaxAuthTries=4`,
     'root',
   );
   const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
@@ -40,10 +47,12 @@ beforeAll(async () => {
   const keys = (await readFile(knownHostsFile, 'utf8')).replace(/^\S+/gm, `[${strictHost}]:${strictPort}`);
   strictKnownHosts = join(await makeProject({}), 'known_hosts');
   await writeFile(strictKnownHosts, keys);
+  tiredKnownHosts = `${strictKnownHosts}-tired`;
+  await writeFile(tiredKnownHosts, keys.replaceAll(`:${strictPort}`, `:${tiredPort}`));
 });
 
 afterAll(async () => {
-  await onLogin("kill $(cat /run/sshd-strict.pid); usermod --password '*' researcher", 'root');
+  await onLogin("kill $(cat /run/sshd-strict.pid /run/sshd-tired.pid); usermod --password '*' researcher", 'root');
 });
 
 async function logIn(prompter: Prompter, changes: Record<string, unknown> = {}): Promise<string> {
@@ -71,6 +80,17 @@ describe('a login that asks', () => {
     expect(error).toMatchObject({ code: 'LOGIN_FAILED' });
     expect(`${error?.message ?? ''} ${error?.hint ?? ''}`).not.toContain('wrong-secret');
     expect(prompter.asked).toHaveLength(3);
+  });
+
+  it('says that the answers were wrong also where the server has had enough of them', async () => {
+    const prompter = answering('wrong-secret');
+    const tired = { host: strictHost, port: tiredPort, knownHostsFile: tiredKnownHosts };
+    await expect(logIn(prompter, tired)).rejects.toMatchObject({
+      code: 'LOGIN_FAILED',
+      message: expect.stringMatching(
+        /tried: keyboard-interactive, keyboard-interactive, keyboard-interactive/,
+      ) as string,
+    });
   });
 
   it('gives a key and then a password where the server wants both', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { AuthContext, AuthenticationType, Prompt } from 'ssh2';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { KeyRing } from '../../src/ssh/key-ring.js';
-import { login, openSocket } from '../../src/ssh/login.js';
+import { login, openSocket, type OpenOptions } from '../../src/ssh/login.js';
 import { noPrompter, type Prompter } from '../../src/ssh/prompter.js';
 import type { HostSettings } from '../../src/ssh/ssh-config.js';
 import { answering } from '../support/answering.js';
@@ -22,7 +22,7 @@ async function logIn(
   { port, hostKey }: TestServer,
   prompter: Prompter,
   changes: Partial<HostSettings> = {},
-  keys = new KeyRing(),
+  options: Partial<OpenOptions> = {},
 ): Promise<void> {
   const file = join(await makeTemporaryDirectory(), 'known_hosts');
   await writeFile(file, `[127.0.0.1]:${port} ${hostKey}\n`);
@@ -31,7 +31,7 @@ async function logIn(
     env: {},
     prompter,
     signal,
-    keys,
+    ...options,
   });
   client.end();
 }
@@ -80,9 +80,11 @@ describe('a host key', () => {
   });
 
   it('of another type than the known one, from a server that has no other, has changed', async () => {
-    const { port } = await startSshServer(wanting(['password']));
+    const server = await startSshServer(wanting(['password']));
     const { hostKey } = await startSshServer(wanting(['password']), { hostKeyType: 'ecdsa' });
-    expect((await failureOf(() => logIn({ port, hostKey }, answering(rightPassword)))).code).toBe('HOST_KEY_CHANGED');
+    expect((await failureOf(() => logIn({ ...server, hostKey }, answering(rightPassword)))).code).toBe(
+      'HOST_KEY_CHANGED',
+    );
   });
 });
 
@@ -168,6 +170,26 @@ describe('a login', () => {
     expect(error.hint).toContain('terminal');
   });
 
+  it('that the server ends without a word after wrong answers was refused', async () => {
+    let refusals = 0;
+    const server = await startSshServer(() => (context) => {
+      if (context.method === 'none' || ++refusals < 3) context.reject(['keyboard-interactive', 'password']);
+      else server.hangUp();
+    });
+    const error = await failureOf(() => logIn(server, answering('wrong')));
+    expect(error.code).toBe('LOGIN_FAILED');
+    expect(error.message).toContain('tried: keyboard-interactive, password, password;');
+  });
+
+  it('tries keys only where nobody is there', async () => {
+    const requests: string[] = [];
+    const server = await startSshServer(wanting(['publickey', 'keyboard-interactive'], requests));
+    const identityFiles = [await makeKey()];
+    const error = await failureOf(() => logIn(server, noPrompter, { identityFiles }, { unattended: true }));
+    expect(error.code).toBe('LOGIN_FAILED');
+    expect(requests).toEqual(['publickey?', 'publickey']);
+  });
+
   it('takes a question back when the server has hung up', async () => {
     const server = await startSshServer(() => (context) => {
       if (context.method !== 'keyboard-interactive') context.reject(['keyboard-interactive']);
@@ -240,10 +262,10 @@ describe('keys', () => {
     const identityFiles = [await makeKey({ passphrase: 'right' })];
     const prompter = answering('right');
     const keys = new KeyRing();
-    await logIn(server, prompter, { identityFiles }, keys);
+    await logIn(server, prompter, { identityFiles }, { keys });
     await Promise.all(
       [1, 2].map(async () => {
-        await logIn(server, noPrompter, { identityFiles }, keys);
+        await logIn(server, noPrompter, { identityFiles }, { keys });
       }),
     );
     expect(prompter.asked).toHaveLength(1);

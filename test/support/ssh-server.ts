@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import ssh2, { type AuthContext, type AuthenticationType, type KeyboardAuthContext } from 'ssh2';
+import ssh2, { type AuthContext, type AuthenticationType, type Connection, type KeyboardAuthContext } from 'ssh2';
 import { onTestFinished } from 'vitest';
 import { makeTemporaryDirectory } from './temporary-directory.js';
 
@@ -21,6 +21,7 @@ export interface TestServer {
   port: number;
   /** The known_hosts line's type and key. */
   hostKey: string;
+  hangUp(): void;
 }
 
 interface TestServerOptions {
@@ -40,14 +41,19 @@ export async function startSshServer(
   const file = await makeKey({ type: hostKeyType });
   const files = [file, ...(await Promise.all(otherHostKeyTypes.map((type) => makeKey({ type }))))];
   const hostKeys = await Promise.all(files.map((path) => readFile(path)));
+  const clients = new Set<Connection>();
   const server = new ssh2.Server({ hostKeys, ...options }, (client) => {
+    clients.add(client);
     client.on('authentication', decide());
     client.on('error', () => undefined);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void server.close());
   const hostKey = (await readFile(`${file}.pub`, 'utf8')).trim();
-  return { port: (server.address() as AddressInfo).port, hostKey };
+  const hangUp = () => {
+    for (const client of clients) client.end();
+  };
+  return { port: (server.address() as AddressInfo).port, hostKey, hangUp };
 }
 
 export const rightPassword = 'correct horse';

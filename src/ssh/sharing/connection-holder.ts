@@ -1,6 +1,6 @@
 import { HpcrunError, messageOf } from '../../errors.js';
 import type { Connection } from '../connection.js';
-import { noPrompter, type Prompter } from '../prompter.js';
+import type { Prompter } from '../prompter.js';
 import { reconnectDelayMs } from './back-off.js';
 import type { SharedStatus } from './messages.js';
 
@@ -8,8 +8,8 @@ import type { SharedStatus } from './messages.js';
 const pauseMs = 2000;
 
 export interface HolderInputs {
-  /** Logs in. */
-  open: (prompter: Prompter, signal: AbortSignal) => Promise<Connection>;
+  /** Logs in; without a prompter nobody is there to be asked. */
+  open: (prompter: Prompter | undefined, signal: AbortSignal) => Promise<Connection>;
   log: (text: string) => void;
   /** From 0 to 1. */
   random: () => number;
@@ -68,13 +68,13 @@ export class ConnectionHolder {
   async login(prompter: Prompter): Promise<Connection> {
     const noting: Prompter = {
       ask: async (question, options) => {
-        this.hasAsked = true;
+        this.hasAsked ||= options.isLasting !== true;
         return await prompter.ask(question, options);
       },
       // Text that was shown may have been the announcement of a push to a telephone.
-      tell: (text) => {
-        this.hasAsked = true;
-        prompter.tell(text);
+      tell: (text, options) => {
+        this.hasAsked ||= options?.isNotice !== true;
+        prompter.tell(text, options);
       },
     };
     this.attempt = this.open(noting);
@@ -98,7 +98,7 @@ export class ConnectionHolder {
     this.connection?.close();
   }
 
-  private async open(prompter: Prompter): Promise<Connection> {
+  private async open(prompter: Prompter | undefined): Promise<Connection> {
     try {
       const connection = await this.inputs.open(prompter, this.ending.signal);
       this.connection = connection;
@@ -136,7 +136,7 @@ export class ConnectionHolder {
   }
 
   private async reconnect(description = 'the cluster'): Promise<Connection> {
-    this.attempt = this.open(noPrompter);
+    this.attempt = this.open(undefined);
     try {
       return await this.attempt;
     } catch (error) {

@@ -4,6 +4,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { isMissing, messageOf } from '../../errors.js';
 import { openConnection } from '../open-connection.js';
+import { noPrompter } from '../prompter.js';
 import { ConnectionHolder } from './connection-holder.js';
 import { serveClient } from './connection-server.js';
 import { openLog } from './holder-log.js';
@@ -43,7 +44,14 @@ export async function holdConnection(
     end = resolve;
   });
   const holder = new ConnectionHolder({
-    open: (prompter, signal) => openConnection(settings.target, { env, prompter, signal, keepalive }),
+    open: (prompter, signal) =>
+      openConnection(settings.target, {
+        env,
+        prompter: prompter ?? noPrompter,
+        signal,
+        keepalive,
+        unattended: prompter === undefined,
+      }),
     log,
     random: Math.random,
   });
