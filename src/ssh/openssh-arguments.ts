@@ -11,7 +11,12 @@ export interface Keepalive {
  * Arguments of `ssh` that log in and then serve further sessions at `socket` (ssh(1), -M). The user's own configuration
  * holds for everything that is not about sharing the connection, questions, or the checking of host keys.
  */
-export function renderMasterArguments(target: HostOverrides, socket: string, keepalive: Keepalive): string[] {
+export function renderMasterArguments(
+  target: HostOverrides,
+  socket: string,
+  keepalive: Keepalive,
+  unattended = false,
+): string[] {
   return [
     ...configurationArguments(target),
     ...['-M', '-N', '-T', '-x', '-a', '-S', escapeTokens(socket)],
@@ -20,7 +25,8 @@ export function renderMasterArguments(target: HostOverrides, socket: string, kee
       ClearAllForwardings: 'yes',
       RemoteCommand: 'none',
       PermitLocalCommand: 'no',
-      BatchMode: 'no',
+      // Nobody is there: neither passwords nor keyboard-interactive, which may send somebody a code.
+      BatchMode: unattended ? 'yes' : 'no',
       StrictHostKeyChecking: 'ask',
       VisualHostKey: 'no',
       FingerprintHash: 'sha256',

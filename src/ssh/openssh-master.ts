@@ -71,13 +71,13 @@ export class OpensshMaster {
 
   /** Logs in. Throws CONNECTION_FAILED, LOGIN_FAILED, the HOST_KEY errors or INTERRUPTED. */
   static async start(target: HostOverrides, options: OpenOptions): Promise<OpensshMaster> {
-    const { env, prompter, signal, keepalive = defaultKeepalive } = options;
+    const { env, prompter, signal, keepalive = defaultKeepalive, unattended } = options;
     throwIfInterrupted(signal);
     const directory = await makePrivateDirectory();
     const questions: OpensshQuestions = new OpensshQuestions(prompter, () => master.takeNews());
     const askpass = join(directory, 'ask');
     const server = await serveAskpass(askpass, questions.answer);
-    const sshArguments = renderMasterArguments(target, controlSocket(directory), keepalive);
+    const sshArguments = renderMasterArguments(target, controlSocket(directory), keepalive, unattended);
     const argv = ['-c', guardedStart, 'hpcrun', directory, ...sshArguments];
     const master: OpensshMaster = new OpensshMaster(
       directory,

@@ -40,6 +40,12 @@ describe('renderMasterArguments', () => {
     });
   });
 
+  it('asks a server for nothing that takes a person where nobody is there', () => {
+    const batchMode = (...args: [boolean?]) =>
+      resolve(renderMasterArguments({ host: 'login' }, '/tmp/m', keepalive, ...args)).get('batchmode');
+    expect([batchMode(), batchMode(true)]).toEqual(['no', 'yes']);
+  });
+
   it('goes through jump hosts with the target’s own key and known hosts', () => {
     const proxyCommand = resolve(renderMasterArguments(jumped, '/tmp/m', keepalive)).get('proxycommand') ?? '';
     expect(proxyCommand).toContain(`'IdentityFile="/keys/a b"'`);
