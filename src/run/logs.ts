@@ -1,15 +1,13 @@
+import { PassThrough } from 'node:stream';
 import { RemoteLayout } from '../cluster/layout.js';
 import { isEnded } from '../slurm/states.js';
 import { quote } from '../ssh/quote.js';
-import { remoteFailure, runRemote, scriptPrelude } from '../ssh/remote-script.js';
+import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
+import { endedStatus, renderFollow, shorterStatus, type LogWait } from './follow-script.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
 import { queryRun, type RunStatus } from './status.js';
 import { waitForRun } from './wait.js';
-import { PassThrough } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-
-const lagMs = 30_000;
 
 type Output = (chunk: Buffer) => void | Promise<void>;
 
@@ -34,8 +32,8 @@ function describeState(run: RunStatus): string {
 }
 
 /**
- * Writes a run's output as it grows and returns when the run has ended and all of it has been written. One `tail` on the
- * far side does it; closing its input ends it, so that none stays behind.
+ * Writes a run's output as it grows and returns when the run has ended and all of it has been written. What is on the far
+ * side takes turns, the log and the questions to SLURM, because a server may allow one session only.
  */
 export async function followLog(
   session: Session,
@@ -43,62 +41,40 @@ export async function followLog(
   onOutput: Output,
   onChange: (run: RunStatus) => void,
 ): Promise<RunStatus> {
-  const { log } = new RemoteLayout(record.root).run(record.runId);
-  const connection = await session.connect();
-  const held = new PassThrough();
+  const { log, sentinel } = new RemoteLayout(record.root).run(record.runId);
   let writtenBytes = 0;
-  let wake: () => void = () => undefined;
-  const tail = connection.stream(renderTail(log), {
-    stdin: held,
-    signal: session.signal,
-    onStdout: async (chunk) => {
-      await onOutput(chunk);
-      writtenBytes += chunk.length;
-      wake();
-    },
-  });
-  try {
-    const run = await Promise.race([waitForRun(session, record, onChange), failOf(tail)]);
-    const size = await logSize(session, log);
-    const caughtUp = new Promise<void>((resolve) => {
-      wake = () => {
-        if (writtenBytes >= size) resolve();
-      };
-      wake();
-    });
-    // A log on a slow file system may lag behind; one that never comes must not hold the user.
-    const patience = new AbortController();
-    const tooLate = sleep(lagMs, 'too late', { signal: patience.signal });
-    const outcome = await Promise.race([caughtUp, failOf(tail), tooLate]).finally(() => {
-      patience.abort();
-    });
-    if (outcome === 'too late') {
-      session.progress.warn(`The end of the output has not come within ${lagMs / 1000} s: hpcrun logs ${record.runId}`);
+  const read = async (wait: LogWait): Promise<'ended' | 'open' | 'anew'> => {
+    const connection = await session.connect();
+    // Its input closes when nobody follows any more.
+    const held = new PassThrough();
+    try {
+      const { exitCode, stderr } = await connection.stream(renderFollow(log, writtenBytes, wait), {
+        stdin: held,
+        signal: session.signal,
+        onStdout: async (chunk) => {
+          await onOutput(chunk);
+          writtenBytes += chunk.length;
+        },
+      });
+      switch (exitCode) {
+        case 0:
+          return 'open';
+        case endedStatus:
+          return 'ended';
+        case shorterStatus:
+          writtenBytes = 0;
+          return 'anew';
+        default:
+          throw remoteFailure(connection, 'following the log', { exitCode, stderr });
+      }
+    } finally {
+      held.end();
     }
-    return run;
-  } finally {
-    held.end();
-    await Promise.allSettled([tail]);
-  }
-}
-
-// `tail -F` waits for a file that is not there yet and starts anew when one is replaced.
-function renderTail(log: string): string {
-  return `tail -n +1 -F ${quote(log)} 2>/dev/null &
-tail=$!
-trap 'kill "$tail" 2>/dev/null' EXIT
-cat >/dev/null
-`;
-}
-
-async function logSize(session: Session, log: string): Promise<number> {
-  const script = `wc -c <${quote(log)} 2>/dev/null || echo 0\n`;
-  const { stdout } = await runRemote(await session.connect(), 'reading the log', script, { signal: session.signal });
-  return Number(stdout.toString('utf8').trim());
-}
-
-/** Never settles unless the promise fails. */
-async function failOf(promise: Promise<unknown>): Promise<never> {
-  await promise;
-  return await new Promise<never>(() => undefined);
+  };
+  const run = await waitForRun(session, record, onChange, async ({ expectsEnd }) => {
+    const wait = { seconds: session.cluster.pollSeconds, sentinel: expectsEnd ? sentinel : undefined };
+    return (await read(wait)) === 'ended';
+  });
+  while ((await read({ seconds: 0, sentinel: undefined })) === 'anew');
+  return run;
 }

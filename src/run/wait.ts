@@ -12,13 +12,21 @@ import { queryRun, type RunStatus } from './status.js';
 const unknownAnswers = 3;
 
 /**
+ * Lets the time pass until SLURM is to be asked again. Settles with true as soon as the job has written its exit status, if
+ * that is `expected`.
+ */
+export type Interlude = (options: { expectsEnd: boolean }) => Promise<boolean>;
+
+/**
  * Waits until a run has ended. Between two questions to SLURM, which come no faster than the site wants, the far side
  * watches for the file the job itself writes at its end: that costs nobody anything and ends the wait within a second.
+ * @param interlude what is done between the questions instead; one thing at a time, because a server may allow one session only
  */
 export async function waitForRun(
   session: Session,
   record: RunRecord,
   onChange: (run: RunStatus) => void,
+  interlude: Interlude = ({ expectsEnd }) => (expectsEnd ? watchSentinel(session, record) : rest(session)),
 ): Promise<RunStatus> {
   let shown = '';
   let unknown = 0;
@@ -34,10 +42,14 @@ export async function waitForRun(
     if (unknown >= unknownAnswers) return run;
     // The job has ended a moment before SLURM says so. That is a reason to ask early once, not again and again: a job
     // may be completing for minutes, or wait to be started anew.
-    if (hasEndedEarly) await sleep(session.cluster.pollSeconds * 1000, undefined, { signal: session.signal });
-    else hasEndedEarly = await watchSentinel(session, record);
+    hasEndedEarly = (await interlude({ expectsEnd: !hasEndedEarly })) || hasEndedEarly;
     throwIfInterrupted(session.signal);
   }
+}
+
+async function rest({ cluster, signal }: Session): Promise<boolean> {
+  await sleep(cluster.pollSeconds * 1000, undefined, { signal });
+  return false;
 }
 
 /** True when the job has written its exit status, false when it is time to ask SLURM again. */
