@@ -14,6 +14,7 @@ import type { Connection } from '../ssh/connection.js';
 import { quote } from '../ssh/quote.js';
 import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
+import { explainRefusal, renderAccountQuestion } from '../slurm/explain-refusal.js';
 import { jobComment } from '../slurm/query.js';
 import { imageParts, type RemotePart } from './image-parts.js';
 import { renderRecord, type RunRecord } from './record.js';
@@ -94,9 +95,7 @@ export async function submitToCluster(
         noLinks: /^no links$/m.test(output),
       };
     case refusedStatus:
-      throw new HpcrunError('SLURM_REFUSED', printable(result.stderr.trim()) || 'sbatch failed without a message', {
-        hint: 'Partitions and their limits: "sinfo" on the login node; choose with --partition, --account, --time, --gpus, --memory.',
-      });
+      throw explainRefusal(result.stderr, output);
     case bindMissingStatus:
       throw new HpcrunError(
         'BIND_SOURCE_MISSING',
@@ -236,6 +235,7 @@ if [ -n "$answer" ]; then
 fi
 cat "$run/state/sbatch.err" >&2
 if grep -qiE 'timed out|unable to contact|communication|connection' "$run/state/sbatch.err"; then exit ${uncertainStatus}; fi
+${renderAccountQuestion('"$run/state/sbatch.err"')}
 rm -rf "$run"
 exit ${refusedStatus}
 `;
