@@ -75,10 +75,17 @@ export async function onLogin(script: string, user = 'researcher'): Promise<stri
   return stdout;
 }
 
-/** The tests' sandbox as its cluster file describes it, to make other clusters of. */
-export async function sandboxCluster(): Promise<{ port: number; identityFile: string; knownHostsFile: string }> {
-  const { XDG_STATE_HOME = '', HPCRUN_SANDBOX_NAME = '' } = inject('labEnvironment');
-  const text = await readFile(join(XDG_STATE_HOME, 'hpcrun', 'sandboxes', HPCRUN_SANDBOX_NAME, 'cluster.json'), 'utf8');
+/** Where it stands how a sandbox of the tests is reached. */
+export function sandboxClusterPath(name: string): string {
+  const { XDG_STATE_HOME = '' } = inject('labEnvironment');
+  return join(XDG_STATE_HOME, 'hpcrun', 'sandboxes', name, 'cluster.json');
+}
+
+/** The tests' sandbox, or another one of theirs, as its cluster file describes it, to make other clusters of. */
+export async function sandboxCluster(
+  name = testSandboxName,
+): Promise<{ port: number; identityFile: string; knownHostsFile: string }> {
+  const text = await readFile(sandboxClusterPath(name), 'utf8');
   return JSON.parse(text) as { port: number; identityFile: string; knownHostsFile: string };
 }
 
