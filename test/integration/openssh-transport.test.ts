@@ -23,7 +23,7 @@ describe('transport: openssh', () => {
     const submitted = await hpcrun(['submit', '--json', '--wait', 'train.py'], { cwd: project });
     expect(submitted.stderr).toBe('');
     expect(submitted.exitCode).toBe(0);
-    const status = await hpcrun(['status', '--json'], { cwd: project });
+    const status = await hpcrun(['status', '--json', '@last'], { cwd: project });
     expect(status.objects).toMatchObject([{ state: 'COMPLETED' }]);
     expect((await hpcrun(['logs'], { cwd: project })).stdout).toBe('trained');
     const pulled = await hpcrun(['pull-results', '--json'], { cwd: project });
