@@ -45,16 +45,15 @@ export function makeContext(options: CommonOptions): Context {
   return { cwd: process.cwd(), env, directories: resolveDirectories(env), terminal, signal };
 }
 
-/** Runs `work` with a session on the chosen cluster and closes its connection afterwards. */
-export async function withSession<T>(
+/** A session on the chosen cluster, whose connection is still to be made; to be closed by whoever asked for it. */
+export async function openSession(
   context: Context,
   options: CommonOptions,
-  work: (session: Session, project: Project | undefined) => Promise<T>,
-): Promise<T> {
-  const { cwd, env, directories, terminal, signal } = context;
-  const project = await loadProject(cwd);
+  project: Project | undefined,
+): Promise<Session> {
+  const { env, directories, terminal, signal } = context;
   const cluster = await resolveCluster({ directories, env, project, flag: options.cluster });
-  const session = new Session({
+  return new Session({
     directories,
     env,
     cluster,
@@ -64,6 +63,16 @@ export async function withSession<T>(
     prompter: terminal.prompter,
     signal,
   });
+}
+
+/** Runs `work` with a session on the chosen cluster and closes its connection afterwards. */
+export async function withSession<T>(
+  context: Context,
+  options: CommonOptions,
+  work: (session: Session, project: Project | undefined) => Promise<T>,
+): Promise<T> {
+  const project = await loadProject(context.cwd);
+  const session = await openSession(context, options, project);
   try {
     return await work(session, project);
   } finally {

@@ -11,6 +11,8 @@ import { printable } from '../ssh/terminal-text.js';
 export class Terminal implements Progress {
   private spinner: Ora | undefined;
   private readonly isInteractive: boolean;
+  /** Whether there is somebody to answer. */
+  readonly canAsk: boolean;
   readonly prompter: Prompter;
 
   constructor(
@@ -24,7 +26,7 @@ export class Terminal implements Progress {
       env.TERM !== 'dumb' &&
       env.CI === undefined &&
       !options.quiet;
-    const canAsk = options.input && process.stdin.isTTY && process.stderr.isTTY;
+    this.canAsk = options.input && process.stdin.isTTY && process.stderr.isTTY;
     const { ask, tell } = this;
     const asking = {
       ask,
@@ -40,7 +42,7 @@ export class Terminal implements Progress {
         if (how?.isNotice !== true) tell(text);
       },
     };
-    this.prompter = canAsk ? asking : showing;
+    this.prompter = this.canAsk ? asking : showing;
   }
 
   step(title: string): Step {

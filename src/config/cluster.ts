@@ -105,11 +105,19 @@ export async function hasCluster(sources: ClusterSources): Promise<boolean> {
   return named !== '' || Object.keys(configured).length > 0 || (await loadSandbox(sources)) !== undefined;
 }
 
+/** Whether the sandbox is up. Throws CONFIG_INVALID. */
+export async function hasSandbox(sources: Pick<ClusterSources, 'directories' | 'env'>): Promise<boolean> {
+  return (await loadSandbox(sources)) !== undefined;
+}
+
 function sandboxFile({ directories, env }: Pick<ClusterSources, 'directories' | 'env'>): string {
   return sandboxClusterFile(directories, resolveSandboxName(env));
 }
 
-async function loadSandbox({ directories, env }: ClusterSources): Promise<Cluster | undefined> {
+async function loadSandbox({
+  directories,
+  env,
+}: Pick<ClusterSources, 'directories' | 'env'>): Promise<Cluster | undefined> {
   const file = sandboxFile({ directories, env });
   // JSON is YAML, and what reads the one reports mistakes in it.
   return await loadYamlFile(file, clusterSchema);

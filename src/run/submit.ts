@@ -8,6 +8,7 @@ import type { Connection } from '../ssh/connection.js';
 import { RateLimit } from '../transfer/rate-limit.js';
 import { readChanges } from './changes.js';
 import { CodeDelivery } from './code-delivery.js';
+import { explainRefusal } from './explain-refusal.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
 import { prepareImage, type PreparedImage } from './prepare-image.js';
@@ -74,7 +75,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
       return result;
     } catch (error) {
       isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
-      throw error;
+      throw await explainRefusal(session, error, plan.resources, facts.root);
     } finally {
       if (!isKept) await session.records.remove(record.runId);
     }

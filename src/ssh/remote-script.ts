@@ -27,8 +27,8 @@ sha256_of() {
 # Where SLURM's commands come with the login shell's start-up files or with a module, that shell is asked for its PATH. What
 # the site's modules and sbatch are called may have been said in slurm_modules and slurm_sbatch.
 has_sbatch() { command -v "\${slurm_sbatch:-sbatch}" >/dev/null; }
-take_slurm() { # modules to load
-  slurm_env=$({ [ -z "$1" ] || echo "module load $1"; echo env; } | "\${SHELL:-/bin/sh}" -l 2>/dev/null)
+take_slurm() { # shell, modules to load
+  slurm_env=$({ [ -z "$2" ] || echo "module load $2"; echo env; } | "$1" -l 2>/dev/null)
   PATH=$PATH:$(printf '%s\\n' "$slurm_env" | sed -n 's/^PATH=//p' | tail -n 1)
   for slurm_name in SLURM_CONF LD_LIBRARY_PATH; do
     slurm_value=$(printf '%s\\n' "$slurm_env" | sed -n "s/^$slurm_name=//p" | tail -n 1)
@@ -39,11 +39,16 @@ take_slurm() { # modules to load
 find_slurm() {
   slurm_found='the PATH'
   has_sbatch && return 0
-  slurm_found="the login shell\${slurm_modules:+ with module load $slurm_modules}"
-  take_slurm "\${slurm_modules-}" && return 0
-  [ -z "\${slurm_modules-}" ] || return 1
-  slurm_found='module load slurm'
-  take_slurm slurm
+  # Sites set up modules for bash, and not always for other shells.
+  for slurm_shell in "\${SHELL:-/bin/sh}" bash; do
+    slurm_found="the login shell\${slurm_modules:+ with module load $slurm_modules}"
+    take_slurm "$slurm_shell" "\${slurm_modules-}" && return 0
+    slurm_found='module load slurm'
+    [ -n "\${slurm_modules-}" ] || ! take_slurm "$slurm_shell" slurm || return 0
+    case $slurm_shell in */bash) break ;; esac
+    command -v bash >/dev/null || break
+  done
+  return 1
 }
 `;
 

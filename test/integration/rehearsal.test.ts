@@ -24,6 +24,7 @@ describe('sbatch is asked before an image is sent', () => {
     const refused = await hpcrun(['submit', '--json', ...wish, '--', 'cat', '/fresh'], { cwd: project });
     expect({ exitCode: refused.exitCode, ...errorOf(refused) }).toMatchObject({ exitCode: 7, code: 'SLURM_REFUSED' });
     expect(errorOf(refused).message).toMatch(words);
+    expect(errorOf(refused).hint).toContain('batch (default): 2 nodes');
     expect(await storedImages()).toBe(before);
 
     const taken = await hpcrun(['submit', '--json', '--wait', '--', 'cat', '/fresh'], { cwd: project });

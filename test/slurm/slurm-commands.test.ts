@@ -47,6 +47,15 @@ describe("a site's SLURM commands", () => {
     expect(stdout).toBe(`${found}, /etc/x.conf\nsbatch: 1\n`);
   });
 
+  it('come with a module that only bash knows, whatever the login shell is', async () => {
+    const home = await makeTemporaryDirectory();
+    const directory = await programs('sbatch');
+    await writeTree(home, { '.bash_profile': `module() { [ "$*" != 'load slurm' ] || PATH=${directory}:$PATH; }\n` });
+    const script = `${scriptPrelude}find_slurm; echo "$slurm_found"; sbatch 1`;
+    const { stdout } = runShell('/bin/sh', script, { env: { HOME: home, SHELL: '/bin/sh', PATH: '/usr/bin:/bin' } });
+    expect(stdout).toBe('module load slurm\nsbatch: 1\n');
+  });
+
   it('need nothing where nothing is said', () => {
     expect(renderSlurmCommands({})).toBe('');
   });
