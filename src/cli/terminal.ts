@@ -137,7 +137,6 @@ export class Terminal implements Progress {
 
   private readonly ask: Prompter['ask'] = async (question, { secret, signal }) => {
     this.spinner?.stop();
-    process.stderr.write(printable(question));
     const output = new Writable({
       write(chunk: Buffer, _encoding, done) {
         if (!secret) process.stderr.write(chunk);
@@ -145,6 +144,8 @@ export class Terminal implements Progress {
       },
     });
     const reader = createInterface({ input: process.stdin, output, terminal: true });
+    // Only now, when the terminal itself no longer shows what is typed.
+    process.stderr.write(printable(question));
     try {
       return await new Promise<string>((resolve, reject) => {
         reader.once('line', resolve);

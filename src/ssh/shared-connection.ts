@@ -148,8 +148,11 @@ export async function endHolder(client: HolderClient): Promise<void> {
 export function logInThrough(client: HolderClient, prompter: Prompter, signal: AbortSignal): Promise<void> {
   throwIfInterrupted(signal);
   return new Promise((resolve, reject) => {
+    // Takes a question back that has become pointless.
+    const over = new AbortController();
     const settle = (act: () => void) => {
       signal.removeEventListener('abort', onAbort);
+      over.abort();
       channel.close();
       act();
     };
@@ -161,12 +164,12 @@ export function logInThrough(client: HolderClient, prompter: Prompter, signal: A
     signal.addEventListener('abort', onAbort, { once: true });
     const answer = async (question: string, secret: boolean): Promise<Answer> => {
       try {
-        return { type: 'answer', answer: await prompter.ask(question, { secret }) };
+        return { type: 'answer', answer: await prompter.ask(question, { secret, signal: over.signal }) };
       } catch (error) {
         return failureOf(error);
       }
     };
-    const channel: Channel = client.multiplexer.open({ kind: 'login' } satisfies Request, {
+    const channel: Channel = client.multiplexer.open({ kind: 'login', columns: prompter.columns } satisfies Request, {
       onMessage: (message) => {
         const reply = replySchema.parse(message);
         if (reply.type === 'ask') {

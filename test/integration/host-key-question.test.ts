@@ -1,9 +1,10 @@
 import { execa } from 'execa';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, inject, it } from 'vitest';
-import { binPath, makeProject, sandboxCluster } from './lab.js';
+import { describe, expect, it } from 'vitest';
+import { makeProject, sandboxCluster } from './lab.js';
 import { useSshConfig } from './ssh-config-file.js';
+import { typeInto } from './typing.js';
 
 interface Outcome {
   output: string;
@@ -13,30 +14,21 @@ interface Outcome {
   found: string;
 }
 
-/** Runs `hpcrun status` on a terminal of its own (script, util-linux) and answers the question about the host key. */
+/** Runs `hpcrun status` and answers the question about the host key. */
 async function answer(text: string, sshConfig: string): Promise<Outcome> {
   const { port, identityFile } = await sandboxCluster();
   const project = await makeProject({ known_hosts: '' });
   const knownHostsFile = join(project, 'known_hosts');
   const config = { clusters: { other: { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile } } };
   await writeFile(join(project, 'hpcrun.yaml'), JSON.stringify(config));
-  const child = execa('script', ['-qec', `node ${binPath} status --cluster other`, '/dev/null'], {
+  const { output, exitCode } = await typeInto(['status', '--cluster', 'other'], {
     cwd: project,
-    env: { ...inject('labEnvironment'), ...(await useSshConfig(project, sshConfig)), TERM: 'dumb' },
-    all: true,
-    reject: false,
-    stdin: 'pipe',
+    env: await useSshConfig(project, sshConfig),
+    reactions: [['(yes/no)', text]],
   });
-  let seen = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    seen += chunk.toString();
-    if (!seen.includes('(yes/no)') || child.stdin.writableEnded) return;
-    child.stdin.end(`${text}\n`);
-  });
-  const { exitCode } = await child;
   const lookUp = ['-f', knownHostsFile, '-F', `[127.0.0.1]:${port}`];
   const { stdout } = await execa('ssh-keygen', lookUp, { reject: false });
-  return { output: seen, exitCode, known: await readFile(knownHostsFile, 'utf8'), found: stdout };
+  return { output, exitCode, known: await readFile(knownHostsFile, 'utf8'), found: stdout };
 }
 
 describe('an unknown host key in a terminal', () => {

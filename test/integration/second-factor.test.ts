@@ -8,6 +8,7 @@ import type { Prompter } from '../../src/ssh/prompter.js';
 import { binPath, loginContainer, makeProject, onLogin, sandboxCluster } from './lab.js';
 import { oneTimeCode, sharedSecret } from './one-time-code.js';
 import { useSshConfig } from './ssh-config-file.js';
+import { typeInto } from './typing.js';
 
 const { signal } = new AbortController();
 const password = 'correct horse';
@@ -227,29 +228,19 @@ describe('keys', () => {
 });
 
 describe('in a terminal', () => {
-  /** Runs `hpcrun status` on a terminal of its own (script, util-linux), and types the code when it is asked for. */
   it('a command asks, hides what is typed, and goes on', async () => {
     const cluster = { host: 'key-code', ...open() };
     const project = await makeProject({ 'hpcrun.yaml': JSON.stringify({ clusters: { strict: cluster } }) });
-    const child = execa('script', ['-qec', `node ${binPath} status --cluster strict`, '/dev/null'], {
-      cwd: project,
-      env: { ...inject('labEnvironment'), ...env, TERM: 'dumb' },
-      all: true,
-      reject: false,
-      stdin: 'pipe',
-    });
-    let seen = '';
     const code = oneTimeCode();
-    child.stdout.on('data', (chunk: Buffer) => {
-      seen += chunk.toString();
-      if (seen.includes('(researcher@key-code) Verification code: ') && !child.stdin.writableEnded) {
-        child.stdin.end(`${code}\n`);
-      }
+    const { output, exitCode } = await typeInto(['status', '--cluster', 'strict'], {
+      cwd: project,
+      env: { PATH: env.PATH ?? '' },
+      reactions: [['(researcher@key-code) Verification code: ', code]],
     });
-    const { exitCode } = await child;
-    expect(seen).toContain('(researcher@key-code) Authorized use only \\x1b[2J');
-    expect(exitCode, seen).toBe(0);
-    expect(seen).not.toContain('\u001b[2J');
+    expect(output).not.toContain(code);
+    expect(output).toContain('(researcher@key-code) Authorized use only \\x1b[2J');
+    expect(exitCode, output).toBe(0);
+    expect(output).not.toContain('\u001b[2J');
   });
 
   it('nobody is asked with --no-input, and the question is in the error', async () => {

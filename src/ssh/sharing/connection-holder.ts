@@ -67,6 +67,7 @@ export class ConnectionHolder {
   /** The first login, with a person to ask. Throws what a login throws. */
   async login(prompter: Prompter): Promise<Connection> {
     const noting: Prompter = {
+      columns: prompter.columns,
       ask: async (question, options) => {
         this.hasAsked ||= options.isLasting !== true;
         return await prompter.ask(question, options);

@@ -86,7 +86,7 @@ async function serve(channel: Channel, request: Request, inputs: ServerInputs): 
         await serveForward(channel, request, inputs.holder);
         break;
       case 'login':
-        await serveLogin(channel, inputs);
+        await serveLogin(channel, request, inputs);
         break;
       case 'status':
         channel.listen({ onClose: () => undefined });
@@ -189,7 +189,11 @@ async function serveForward(
 }
 
 /** The first to come logs in, with its own terminal to ask on; others wait for that. */
-async function serveLogin(channel: Channel, { holder, end }: ServerInputs): Promise<void> {
+async function serveLogin(
+  channel: Channel,
+  { columns }: Extract<Request, { kind: 'login' }>,
+  { holder, end }: ServerInputs,
+): Promise<void> {
   const isFirst = !holder.hasBegun;
   let settle: { resolve: (answer: string) => void; reject: (error: Error) => void } | undefined;
   let isOver = false;
@@ -206,6 +210,7 @@ async function serveLogin(channel: Channel, { holder, end }: ServerInputs): Prom
     },
   });
   const prompter: Prompter = {
+    columns,
     ask: (question, { secret }) =>
       new Promise((resolve, reject) => {
         settle = { resolve, reject };

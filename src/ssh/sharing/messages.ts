@@ -3,7 +3,7 @@ import { HpcrunError, isErrorCode, messageOf } from '../../errors.js';
 import type { ConnectionTarget } from '../open-connection.js';
 
 /** Changes with every change of what is sent over the socket. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** What the process that holds a connection is told when it is started. */
 export interface HolderSettings {
@@ -39,7 +39,8 @@ export type Welcome = z.output<typeof welcomeSchema>;
 export const requestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('exec'), script: z.string(), hasInput: z.boolean() }),
   z.object({ kind: z.literal('forward'), host: z.string(), port: z.int().min(1).max(65_535) }),
-  z.object({ kind: z.literal('login') }),
+  /** `columns`: the width of the terminal on which questions will be shown. */
+  z.object({ kind: z.literal('login'), columns: z.int().nonnegative().optional() }),
   z.object({ kind: z.literal('status') }),
   z.object({ kind: z.literal('end') }),
 ]);
