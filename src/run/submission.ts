@@ -235,7 +235,7 @@ if [ -n "$answer" ]; then
 fi
 cat "$run/state/sbatch.err" >&2
 if grep -qiE 'timed out|unable to contact|communication|connection' "$run/state/sbatch.err"; then exit ${uncertainStatus}; fi
-${renderAccountQuestion('"$run/state/sbatch.err"')}
+${renderAccountQuestion('cat "$run/state/sbatch.err"')}
 rm -rf "$run"
 exit ${refusedStatus}
 `;
@@ -256,6 +256,7 @@ export function renderRehearsal(jobScript: string): string {
     case $(printf '%s' "$said" | grep -ciE ${quote(temporary)}) in
       0)
         printf '%s\\n' "$said" >&2
+        ${renderAccountQuestion('printf %s "$said"')}
         exit ${refusedStatus} ;;
     esac
   fi`;

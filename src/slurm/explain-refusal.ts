@@ -3,10 +3,10 @@ import { printable } from '../ssh/terminal-text.js';
 
 /**
  * Shell lines for when sbatch has refused a job for want of an account: they print `account NAME` for each account the user has
- * (sacctmgr man page, associations). `errors` is the shell word of the file with sbatch's words.
+ * (sacctmgr man page, associations). `words` is the shell command that prints what sbatch said.
  */
-export function renderAccountQuestion(errors: string): string {
-  return `if grep -qi account ${errors} && command -v sacctmgr >/dev/null; then
+export function renderAccountQuestion(words: string): string {
+  return `if ${words} | grep -qi account && command -v sacctmgr >/dev/null; then
   sacctmgr -n -P show assoc user="$(id -un)" format=account </dev/null 2>/dev/null | sort -u | sed -n 's/^[A-Za-z0-9_.@+-][A-Za-z0-9_.@+-]*$/account &/p'
 fi`;
 }

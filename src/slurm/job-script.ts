@@ -78,13 +78,15 @@ export function renderJobScript(template: string, script: JobScript): string {
   return ejs.render(template, values, { escape: quoteForScript, strict: false });
 }
 
-/** Shell code that prints where the container program is, and the message where there is none. */
+/** Shell code that prints where the container program is, what its module may be called, and the message where there is none. */
 export function renderContainerSearch(command: string | undefined): {
   findContainer: string;
+  containerModules: string[];
   containerMissing: string;
 } {
   const names = command === undefined ? ['apptainer', 'singularity'] : [command];
   return {
+    containerModules: names.filter((name) => !name.includes('/')),
     findContainer: names.map((name) => `command -v ${quote(name)}`).join(' || '),
     containerMissing: command === undefined ? 'neither apptainer nor singularity was found' : `there is no ${command}`,
   };

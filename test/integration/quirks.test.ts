@@ -103,6 +103,8 @@ const rows: Row[] = [
   { quirks: ['max-sessions-1'], clusters: ['ssh2-anew', 'openssh-anew'] },
   { quirks: ['max-startups-1'], clusters: ['ssh2', 'openssh'] },
   { quirks: ['other-home'], clusters: ['ssh2'] },
+  { quirks: ['modules'], clusters: ['ssh2', 'openssh'] },
+  { quirks: ['modules', 'singularity', 'fish'], clusters: ['ssh2'] },
   { quirks: ['compute-only-apptainer'], clusters: ['ssh2-anew'] },
   { quirks: ['singularity'], clusters: ['ssh2'] },
   { quirks: ['reject-mem'], clusters: ['ssh2'] },

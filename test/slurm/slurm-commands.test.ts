@@ -33,14 +33,21 @@ describe("a site's SLURM commands", () => {
     expect(runShell('/bin/sh', script, { env: path(directory) }).stdout).toBe('missing\n');
   });
 
-  it.each<[string, string[], string]>([
-    ['a module that is named', ['site/slurm'], 'the login shell with module load site/slurm'],
-    ['a module called slurm, where nothing is said', [], 'module load slurm'],
-  ])('come with %s', async (_, modules, found) => {
+  it.each<[string, string, string[], string]>([
+    ['a module that is named', '.profile', ['site/slurm'], 'the login shell with module load site/slurm'],
+    ['a module called slurm, where nothing is said', '.profile', [], 'module load slurm'],
+    ['a module that bash alone knows', '.bash_profile', [], 'module load slurm'],
+    [
+      'a module that is named and that bash alone knows',
+      '.bash_profile',
+      ['site/slurm'],
+      'the login shell with module load site/slurm',
+    ],
+  ])('come with %s', async (_, file, modules, found) => {
     const home = await makeTemporaryDirectory();
     const directory = await programs('sbatch');
     await writeTree(home, {
-      '.profile': `module() { case "$*" in 'load slurm' | 'load site/slurm') PATH=${directory}:$PATH; SLURM_CONF=/etc/x.conf; export SLURM_CONF ;; esac; }\n`,
+      [file]: `module() { case "$*" in 'load slurm' | 'load site/slurm') PATH=${directory}:$PATH; SLURM_CONF=/etc/x.conf; export SLURM_CONF ;; esac; }\n`,
     });
     const script = `${renderSlurmCommands({ modules })}${scriptPrelude}find_slurm; echo "$slurm_found, $SLURM_CONF"; sbatch 1`;
     const { stdout } = runShell('/bin/sh', script, { env: { HOME: home, SHELL: '/bin/sh', PATH: '/usr/bin:/bin' } });
