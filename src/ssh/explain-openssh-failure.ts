@@ -1,4 +1,5 @@
 import { HpcrunError } from '../errors.js';
+import type { ExpiredCertificate } from './expired-certificates.js';
 import { isAboutHostKey } from './openssh-questions.js';
 import type { HostOverrides } from './ssh-config.js';
 import { printable } from './terminal-text.js';
@@ -7,11 +8,13 @@ import { printable } from './terminal-text.js';
  * The error for a login that the system's ssh has given up.
  * @param said what it printed
  * @param unanswered a question that nobody could be asked
+ * @param expired certificates that could have let the user in
  */
 export function explainOpensshFailure(
   { host, port, user }: HostOverrides,
   said: string,
   unanswered: { prompt: string; error: HpcrunError } | undefined,
+  expired: ExpiredCertificate[] = [],
 ): HpcrunError {
   const who = `${user === undefined ? '' : `${user}@`}${host}${port === undefined ? '' : `:${port}`}`;
   const shown = printable(said.trim()).split('\n').slice(-12).join('\n');
@@ -48,7 +51,7 @@ export function explainOpensshFailure(
   if (/Permission denied|Too many authentication failures|No more authentication methods/i.test(said)) {
     const question = unanswered ? ` without a question: ${unanswered.error.message}` : '';
     return new HpcrunError('LOGIN_FAILED', `${who} was not let in${question}; ssh says:\n${shown}`, {
-      hint: unanswered?.error.hint ?? loginHint(said, host),
+      hint: certificateHint(expired) ?? unanswered?.error.hint ?? loginHint(said, host),
       cause,
     });
   }
@@ -63,6 +66,11 @@ function removal(said: string): string {
   // ssh prints the command itself, on a line of its own: ssh-keygen -f 'FILE' -R 'NAME'
   const command = /^\s*(ssh-keygen .*-R .*)$/m.exec(said)?.[1];
   return command === undefined ? ' with ssh-keygen -R.' : ` with: ${printable(command.trim())}`;
+}
+
+function certificateHint([first]: ExpiredCertificate[]): string | undefined {
+  if (!first) return undefined;
+  return `The certificate ${first.file} has expired: it was valid until ${first.validUntil}. Get a new one, as your site gives them out.`;
 }
 
 function loginHint(said: string, host: string): string {

@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { interrupted, throwIfInterrupted } from '../errors.js';
 import { askpassEnvironment, serveAskpass } from './askpass.js';
+import { findExpiredCertificates } from './expired-certificates.js';
 import { explainOpensshFailure } from './explain-openssh-failure.js';
 import type { OpenOptions } from './login.js';
 import { renderMasterArguments } from './openssh-arguments.js';
 import { OpensshQuestions } from './openssh-questions.js';
 import { makePrivateDirectory } from './private-directory.js';
-import type { HostOverrides } from './ssh-config.js';
+import { resolveHost, type HostOverrides } from './ssh-config.js';
 
 const defaultKeepalive = { intervalMs: 15_000, lostAfter: 3 };
 const silenceLimitMs = 60_000;
@@ -96,7 +97,8 @@ export class OpensshMaster {
       if (error !== failedToLogIn) throw error;
       await master.closed;
       if (questions.failure) throw questions.failure;
-      throw explainOpensshFailure(target, master.said, questions.unanswered);
+      const expired = await findExpiredCertificates(await resolveHost(target, env));
+      throw explainOpensshFailure(target, master.said, questions.unanswered, expired);
     } finally {
       server.close();
     }

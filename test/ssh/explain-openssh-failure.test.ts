@@ -58,4 +58,11 @@ describe('explainOpensshFailure', () => {
     expect(error).toMatchObject({ code: 'LOGIN_FAILED', hint: 'Use a key.' });
     expect(error.message).toContain('nobody can be asked');
   });
+
+  it('names a certificate that has expired', () => {
+    const expired = [{ file: '/home/ada/.ssh/id-cert.pub', validUntil: '2026-11-25T08:00:00' }];
+    const error = explainOpensshFailure(target, 'ada@login: Permission denied (publickey).\n', undefined, expired);
+    expect(error.code).toBe('LOGIN_FAILED');
+    expect(error.hint).toContain('/home/ada/.ssh/id-cert.pub has expired: it was valid until 2026-11-25T08:00:00');
+  });
 });
