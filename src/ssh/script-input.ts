@@ -15,10 +15,7 @@ export class ScriptInput {
 
   constructor(source: Buffer | AsyncIterable<Buffer> | undefined) {
     this.isEmpty = source === undefined || (Buffer.isBuffer(source) && source.length === 0);
-    this.chunks =
-      source === undefined || Buffer.isBuffer(source)
-        ? once(source)
-        : source[Symbol.asyncIterator]();
+    this.chunks = source === undefined || Buffer.isBuffer(source) ? once(source) : source[Symbol.asyncIterator]();
   }
 
   /** From now on nothing is kept. */

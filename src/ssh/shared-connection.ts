@@ -343,7 +343,11 @@ class SharedConnection implements Connection {
 }
 
 /** Sends what is written to it through a channel, as fast as the other side takes it. */
-async function sendInput(channel: Channel, input: Buffer | AsyncIterable<Buffer>, isOver: () => boolean): Promise<void> {
+async function sendInput(
+  channel: Channel,
+  input: Buffer | AsyncIterable<Buffer>,
+  isOver: () => boolean,
+): Promise<void> {
   if (Buffer.isBuffer(input)) await channel.write(input);
   else
     for await (const chunk of input) {

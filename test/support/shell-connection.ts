@@ -35,6 +35,7 @@ export class ShellConnection implements Connection {
       child.stdout.destroy();
     };
     signal.addEventListener('abort', onAbort, { once: true });
+    const hasEnded = () => signal.aborted;
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
@@ -50,13 +51,13 @@ export class ShellConnection implements Connection {
     const input = new ScriptInput(stdin);
     input.commit();
     const sent = input.send(child.stdin).catch((error: unknown) => {
-      if (signal.aborted) return;
+      if (hasEnded()) return;
       child.kill();
       throw error;
     });
     const [exitCode] = await Promise.all([exited, sent]);
     signal.removeEventListener('abort', onAbort);
-    if (signal.aborted) throw new HpcrunError('CONNECTION_LOST', 'the connection broke');
+    if (hasEnded()) throw new HpcrunError('CONNECTION_LOST', 'the connection broke');
     return { exitCode, stderr };
   }
 
