@@ -151,6 +151,18 @@ function inMegabytes(memory: string): number | undefined {
   return match ? Math.ceil((Number(match[1]) * 1024 ** 'KMGT'.indexOf(match[2] ?? 'K')) / 1024) : undefined;
 }
 
+/** How to mend what sbatch has said, as far as its words tell. */
+export function mendRefusal(said: string, { account, memory }: Resources, { accounts }: Survey['slurm']): string {
+  const names = [...new Set(accounts.map(({ name }) => name))];
+  if (/account/i.test(said) && account === undefined) {
+    return `Name one of your accounts${names.length > 0 ? ` (${names.join(', ')})` : ''} ${where}: account: ${names[0] ?? 'NAME'}`;
+  }
+  if (/\bmem(?:ory)?\b/i.test(said) && memory !== undefined) {
+    return `Leave memory: out, or ask for less, ${where}. Where jobs may never ask: slurm: {forbidden: [mem]} of the cluster.`;
+  }
+  return `Change what it asks for ${where}; "SLURM" above shows what there is.`;
+}
+
 function judgeAccount({ account, partition }: Resources, { accounts }: Survey['slurm']): Finding[] {
   if (account === undefined || accounts.length === 0) return [];
   const names = [...new Set(accounts.map(({ name }) => name))];
