@@ -153,7 +153,7 @@ async function tryContainer(
   } catch (error) {
     const problem = problemOf('containers', 'job', error);
     if (problem.verdict !== 'problem' || problem.code !== 'SLURM_REFUSED') return [problem];
-    return [{ ...problem, remedy: mendRefusal(problem.message, inputs.wishes, slurm) }];
+    return [{ ...problem, remedy: mendRefusal(problem.message, slurm) }];
   }
 }
 

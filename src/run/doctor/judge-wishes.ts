@@ -2,6 +2,7 @@ import type { Partition, Survey } from '../../cluster/survey.js';
 import type { ResolvedCluster } from '../../config/cluster.js';
 import type { Resources } from '../../config/resources.js';
 import { formatBytes, formatDuration } from '../../progress.js';
+import { explainRefusal } from '../../slurm/explain-refusal.js';
 import { judgeRequest, matchesPattern } from '../../slurm/rules.js';
 import type { Finding } from './finding.js';
 
@@ -151,16 +152,10 @@ function inMegabytes(memory: string): number | undefined {
   return match ? Math.ceil((Number(match[1]) * 1024 ** 'KMGT'.indexOf(match[2] ?? 'K')) / 1024) : undefined;
 }
 
-/** How to mend what sbatch has said, as far as its words tell. */
-export function mendRefusal(said: string, { account, memory }: Resources, { accounts }: Survey['slurm']): string {
-  const names = [...new Set(accounts.map(({ name }) => name))];
-  if (/account/i.test(said) && account === undefined) {
-    return `Name one of your accounts${names.length > 0 ? ` (${names.join(', ')})` : ''} ${where}: account: ${names[0] ?? 'NAME'}`;
-  }
-  if (/\bmem(?:ory)?\b/i.test(said) && memory !== undefined) {
-    return `Leave memory: out, or ask for less, ${where}. Where jobs may never ask: slurm: {forbidden: [mem]} of the cluster.`;
-  }
-  return `Change what it asks for ${where}; "SLURM" above shows what there is.`;
+/** How to mend what sbatch has said, as `submit` would say it. */
+export function mendRefusal(said: string, { accounts }: Survey['slurm']): string {
+  const names = [...new Set(accounts.map(({ name }) => `account ${name}`))];
+  return explainRefusal(said, names.join('\n')).hint ?? `Change what it asks for ${where}.`;
 }
 
 function judgeAccount({ account, partition }: Resources, { accounts }: Survey['slurm']): Finding[] {

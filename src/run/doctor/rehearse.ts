@@ -69,7 +69,7 @@ ${sources.map((source) => `[ -e ${quote(source)} ] || printf '${mark} absent %s\
 export function judgeRehearsal(
   output: string,
   sources: string[],
-  { cluster, wishes, slurm }: Pick<Rehearsal, 'wishes' | 'slurm'> & { cluster: Pick<ResolvedCluster, 'name'> },
+  { cluster, slurm }: Pick<Rehearsal, 'slurm'> & { cluster: Pick<ResolvedCluster, 'name'> },
 ): Finding[] {
   const section = 'project';
   const lines = output.split('\n').filter((line) => line !== '');
@@ -91,7 +91,7 @@ export function judgeRehearsal(
       name: 'sbatch',
       verdict: 'problem',
       message: `sbatch would refuse the job: ${said.join(' ') || 'without a message'}`,
-      remedy: mendRefusal(said.join(' '), wishes, slurm),
+      remedy: mendRefusal(said.join(' '), slurm),
       code: 'SLURM_REFUSED',
     });
   }

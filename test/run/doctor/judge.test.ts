@@ -156,7 +156,7 @@ describe('judgeRehearsal', () => {
   it('reads what sbatch said, and what is absent', () => {
     const output =
       'sbatch: error: Batch job submission failed: No partition specified\nhpcrun-rehearsal status 1\nhpcrun-rehearsal absent /a b\n';
-    const asked = { cluster: { name: 'x' }, wishes: {}, slurm: makeSurvey({}).slurm };
+    const asked = { cluster: { name: 'x' }, slurm: makeSurvey({}).slurm };
     expect(judgeRehearsal(output, ['/a b', '/c'], asked)).toMatchObject([
       { name: 'sbatch', verdict: 'problem', message: expect.stringContaining('No partition specified') as string },
       { name: 'bind', verdict: 'problem', message: expect.stringContaining('/a b') as string },
@@ -172,12 +172,12 @@ describe('judgeRehearsal', () => {
 
 describe('mendRefusal', () => {
   const { slurm } = makeSurvey({ accounts: [{ name: 'mine', qos: [] }] });
-  it.each<[string, Resources, string]>([
-    ['No account given: choose one with --account.', {}, 'account: mine'],
-    ['--mem is not allowed here', { memory: '1G' }, 'forbidden: [mem]'],
-    ['Requested node configuration is not available', { memory: '1G' }, 'Change what it asks for'],
-  ])('%s', (said, wishes, remedy) => {
-    expect(mendRefusal(said, wishes, slurm)).toContain(remedy);
+  it.each([
+    ['No account given: choose one with --account.', '--account mine'],
+    ['--mem is not allowed here', 'Leave out --memory'],
+    ['Requested node configuration is not available', 'Partitions and their limits'],
+  ])('%s', (said, remedy) => {
+    expect(mendRefusal(said, slurm)).toContain(remedy);
   });
 });
 
