@@ -53,6 +53,8 @@ const throughPipe = 'exec 4>&1; status=$({ { "$@" 3>&- 4>&-; echo "$?" >&3; } | 
 
 /** Docker or Podman through its command-line client, so that contexts, credentials and builders are the user's own. */
 export class CliEngine implements ContainerEngine {
+  private foundArchitecture: string | undefined;
+
   constructor(readonly name: EngineName) {}
 
   async build(request: BuildRequest, options: EngineOptions): Promise<string> {
@@ -98,9 +100,11 @@ export class CliEngine implements ContainerEngine {
   }
 
   async architecture(options: EngineOptions): Promise<string> {
+    if (this.foundArchitecture !== undefined) return this.foundArchitecture;
     const result = await this.run(dialects[this.name].architecture, { ...options, timeoutMs: 20_000 });
     if (result.exitCode !== 0) throw engineFailed(this.name, result.stderr);
-    return result.stdout.trim();
+    this.foundArchitecture = result.stdout.trim();
+    return this.foundArchitecture;
   }
 
   async exportRootfs(info: ImageInfo, options: EngineOptions): Promise<RootfsTar> {

@@ -8,10 +8,14 @@ import type { ContainerEngine, EngineName } from './engine.js';
  * Throws ENGINE_MISSING or ENGINE_FAILED with what to do.
  */
 export async function resolveEngine(wanted: EngineName | undefined, signal: AbortSignal): Promise<ContainerEngine> {
-  const first = wanted === 'podman' || (await isPodmanInDisguise(signal)) ? 'podman' : 'docker';
-  if (wanted !== undefined || first === 'podman') return await answering(first, signal);
+  if (wanted === 'podman') return await answering('podman', signal);
+  // Asked for at the same time: a client takes longer to start than to answer.
+  const docker = answering('docker', signal);
+  docker.catch(() => undefined);
+  if (await isPodmanInDisguise(signal)) return await answering('podman', signal);
+  if (wanted !== undefined) return await docker;
   try {
-    return await answering('docker', signal);
+    return await docker;
   } catch (error) {
     // Where Docker is installed and does not run, images are to be looked for there and nowhere else.
     if (!(error instanceof HpcrunError) || error.code !== 'ENGINE_MISSING') throw error;

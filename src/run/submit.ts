@@ -8,6 +8,7 @@ import type { Connection } from '../ssh/connection.js';
 import { RateLimit } from '../transfer/rate-limit.js';
 import { readChanges } from './changes.js';
 import { CodeDelivery } from './code-delivery.js';
+import { explainRefusal } from './explain-refusal.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
 import { prepareImage, type PreparedImage } from './prepare-image.js';
@@ -16,7 +17,6 @@ import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
 import { sendPart } from './send-image.js';
 import type { Session } from './session.js';
-import { showChoices } from './show-choices.js';
 import { proxyVariables, requireOnNodes } from './site-request.js';
 import { submitToCluster, type SubmissionResult } from './submission.js';
 
@@ -37,6 +37,8 @@ export interface SubmittedRun extends StepsDone {
  * reached should be known before an image is built for it.
  */
 export async function submitRun(session: Session, plan: Plan): Promise<SubmittedRun> {
+  // While the cluster answers, the engine may; what is wrong with it is said when its turn has come.
+  if (plan.image.kind !== 'sif') session.engine().catch(() => undefined);
   const facts = await session.facts(remotePaths(plan));
   const connection = await withStep(
     session.progress,
@@ -75,7 +77,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
       return result;
     } catch (error) {
       isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
-      throw await showChoices(session, error, plan.resources, facts.root);
+      throw await explainRefusal(session, error, plan.resources, facts.root);
     } finally {
       if (!isKept) await session.records.remove(record.runId);
     }
