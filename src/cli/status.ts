@@ -2,7 +2,7 @@ import { HpcrunError } from '../errors.js';
 import { findRuns } from '../run/find-run.js';
 import { queryRuns, queryStatus } from '../run/status.js';
 import { sharedPlace } from '../run/shared-place.js';
-import { connectionObject, describeSharedStatus, findSharedStatus } from './connect.js';
+import { connectionObject, describeSharedStatus, findSharedStatus } from './shared-status.js';
 import { makeContext, withSession, type CommonOptions } from './context.js';
 import { printJson, printLine, renderRunTable, runObject } from './output.js';
 
