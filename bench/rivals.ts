@@ -8,7 +8,7 @@ export interface RivalResult {
 }
 
 // The cipher hpcrun takes where both sides have it.
-function sshOptions({ port, identityFile, knownHostsFile }: Access): string[] {
+export function sshOptions({ port, identityFile, knownHostsFile }: Access): string[] {
   const settings = [`Port=${port}`, `UserKnownHostsFile=${knownHostsFile}`, 'BatchMode=yes', 'Compression=no'];
   return [
     ...['-F', 'none', '-i', identityFile, '-c', 'aes128-gcm@openssh.com'],

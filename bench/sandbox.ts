@@ -50,14 +50,17 @@ export async function accessThrough(access: Access, port: number): Promise<Acces
   return { ...access, port, knownHostsFile };
 }
 
-export type Clusters = Record<string, { access: Access; root: string; overlays: boolean }>;
+export type Clusters = Record<
+  string,
+  { access: Access; root: string; overlays: boolean; transport?: 'ssh2' | 'openssh' }
+>;
 
 /** Writes the user's configuration: the sandbox under several names, each with a root of its own. */
 export async function configureClusters(directory: string, clusters: Clusters): Promise<void> {
-  const entries = Object.entries(clusters).map(([name, { access, root, overlays }]) => {
+  const entries = Object.entries(clusters).map(([name, { access, root, overlays, transport }]) => {
     const { port, identityFile, knownHostsFile } = access;
     const host = { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile };
-    return [name, { ...host, root, overlays, compression: 'zstd', pollSeconds: 2 }] as const;
+    return [name, { ...host, transport, root, overlays, compression: 'zstd', pollSeconds: 2 }] as const;
   });
   const configuration = join(directory, 'config', 'hpcrun');
   await mkdir(configuration, { recursive: true });

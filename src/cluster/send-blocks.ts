@@ -2,6 +2,7 @@ import { interrupted } from '../errors.js';
 import type { Connection } from '../ssh/connection.js';
 import { remoteFailure } from '../ssh/remote-script.js';
 import { setMaxListeners } from 'node:events';
+import { Readable } from 'node:stream';
 import {
   blockLength,
   countBlocks,
@@ -64,7 +65,7 @@ export async function sendBlocks(
   // In this order: where a server allows few sessions, the last ones wait for the first to end.
   const work = streams.map(async ({ script, read }) => {
     const result = await connection.stream(script, {
-      stdin: read(sending),
+      stdin: Readable.from(read(sending), { objectMode: false, highWaterMark: 1 << 20 }),
       signal,
       onStdout: () => undefined,
     });

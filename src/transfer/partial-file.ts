@@ -80,8 +80,7 @@ export class SectionReceiver {
   private hash: Hash = createHash('sha256');
   /** On the disk. */
   private writtenBytes = 0;
-  /** Copied together here: of the packets that come nothing is kept, which spares the garbage collector most of its work. */
-  private pending: Buffer | undefined;
+  private pending: Buffer[] = [];
   private pendingBytes = 0;
 
   constructor(
@@ -129,24 +128,22 @@ export class SectionReceiver {
   push(chunk: Buffer): void {
     let rest = chunk.subarray(0, this.section.length - this.receivedBytes);
     while (rest.length > 0) {
-      this.pending ??= Buffer.allocUnsafeSlow(writeBytes);
-      const room = Math.min(writeBytes - this.pendingBytes, checkpointBytes - (this.receivedBytes % checkpointBytes));
-      const piece = rest.subarray(0, room);
+      const piece = rest.subarray(0, checkpointBytes - (this.receivedBytes % checkpointBytes));
       rest = rest.subarray(piece.length);
-      piece.copy(this.pending, this.pendingBytes);
+      this.hash.update(piece);
+      this.pending.push(piece);
       this.pendingBytes += piece.length;
       const isCheckpoint = this.receivedBytes % checkpointBytes === 0 || this.isComplete;
-      if (this.pendingBytes === writeBytes || isCheckpoint) this.write(this.pending.subarray(0, this.pendingBytes));
-      if (this.isComplete) this.pending = undefined;
+      if (this.pendingBytes >= writeBytes || isCheckpoint) this.write();
       if (isCheckpoint)
         this.journal.append({ section: this.section.index, bytes: this.writtenBytes, sha256: this.digest() });
     }
   }
 
-  private write(bytes: Buffer): void {
-    this.hash.update(bytes);
-    writeAll(this.descriptor, [bytes], this.section.from + this.writtenBytes);
-    this.writtenBytes += bytes.length;
+  private write(): void {
+    writeAll(this.descriptor, this.pending, this.section.from + this.writtenBytes);
+    this.writtenBytes += this.pendingBytes;
+    this.pending = [];
     this.pendingBytes = 0;
   }
 
