@@ -1,7 +1,7 @@
 import { HpcrunError } from '../errors.js';
 import type { AskpassQuestion } from './askpass.js';
 import type { Prompter } from './prompter.js';
-import { printable } from './terminal-text.js';
+import { attributed, printable } from './terminal-text.js';
 
 /** Puts the questions of the system's ssh to the user, and remembers those that nobody could answer. */
 export class OpensshQuestions {
@@ -26,10 +26,19 @@ export class OpensshQuestions {
     return answered;
   };
 
-  private async ask({ prompt, hint }: AskpassQuestion): Promise<string | undefined> {
-    const said = printable(this.context()).trim();
-    if (said !== '') this.prompter.tell(said);
-    const text = printable(prompt).trimEnd();
+  /** A question whose words are a server's has a name before each of its lines. */
+  private textOf({ prompt, hint }: AskpassQuestion): string {
+    if (hint !== undefined || isOwnQuestion(prompt)) return printable(prompt);
+    const [prefix = '', speaker = 'ssh'] = /^\(([^)\n]*)\) /.exec(prompt) ?? [];
+    return attributed(prompt.slice(prefix.length).trimEnd(), speaker, this.prompter.columns);
+  }
+
+  private async ask(question: AskpassQuestion): Promise<string | undefined> {
+    const { prompt, hint } = question;
+    // Its banner and its instructions are among this, with nothing to tell them from ssh's own words.
+    const said = this.context().trim();
+    if (said !== '') this.prompter.tell(attributed(said, 'ssh', this.prompter.columns));
+    const text = this.textOf(question).trimEnd();
     if (hint === 'none') {
       this.prompter.tell(text);
       return '';
@@ -53,6 +62,14 @@ export class OpensshQuestions {
       this.isAsking = false;
     }
   }
+}
+
+/** Whether the words are OpenSSH's own (sshconnect.c, sshconnect2.c, readpass.c); what a server asks comes with a name in front. */
+function isOwnQuestion(prompt: string): boolean {
+  if (isAboutHostKey(prompt)) return true;
+  return /^(?:Enter (?:passphrase|PIN) for |Enter \S+'s (?:old|new) password|Retype |[^()\n]+'s password: $)[^\n]*$/.test(
+    prompt,
+  );
 }
 
 /** Whether the question is OpenSSH's own about a key it does not know; what a server asks comes with a name in front. */

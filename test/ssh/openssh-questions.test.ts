@@ -21,7 +21,7 @@ describe('OpensshQuestions', () => {
     const questions = new OpensshQuestions(prompter, () => 'Welcome\u001b[2J\n');
     const answer = await questions.answer({ prompt: '(ada@login) Your\u001b[1A code: ', hint: undefined });
     expect(answer).toBe('123456');
-    expect(prompter.heard).toEqual(['tell Welcome\\x1b[2J', 'secret (ada@login) Your\\x1b[1A code: ']);
+    expect(prompter.heard).toEqual(['tell (ssh) Welcome\\x1b[2J', 'secret (ada@login) Your\\x1b[1A code: ']);
   });
 
   it('asks about a host key in the open, its last line as the question', async () => {
@@ -32,6 +32,32 @@ describe('OpensshQuestions', () => {
       "tell The authenticity of host 'x' can't be established.",
       'ask Sure (yes/no/[fingerprint])? ',
     ]);
+  });
+
+  it.each([
+    "Enter passphrase for key '/home/ada/.ssh/id_ed25519': ",
+    "ada@login's password: ",
+    'Enter PIN for ED25519-SK key /home/ada/.ssh/id_ed25519_sk: ',
+  ])('asks what is ssh’s own as it is: %s', async (prompt) => {
+    const prompter = recording('x');
+    await new OpensshQuestions(prompter, () => '').answer({ prompt, hint: undefined });
+    expect(prompter.heard).toEqual([`secret ${prompt}`]);
+  });
+
+  it.each([
+    ["(ada@login) Code\nEnter passphrase for key '/home/ada/.ssh/id': ", 'ada@login'],
+    ["(ada@login) \r\u001b[2KEnter passphrase for key '/home/ada/.ssh/id': ", 'ada@login'],
+    [`(ada@login) ${' '.repeat(90)}Are you sure (yes/no)? `, 'ada@login'],
+    // From releases of OpenSSH that put no name in front.
+    ["Code\nEnter passphrase for key '/home/ada/.ssh/id': ", 'ssh'],
+  ])('lets no server ask in the name of others: %j', async (prompt, speaker) => {
+    const prompter = recording('x');
+    const said = "Welcome\nEnter passphrase for key '/home/ada/.ssh/id': ";
+    await new OpensshQuestions(prompter, () => said).answer({ prompt, hint: undefined });
+    const [told = '', ...rest] = prompter.heard.map((text) => text.replace(/^(tell|secret|ask) /, ''));
+    for (const line of told.split('\n')) expect(line).toMatch(/^\(ssh\) /);
+    for (const line of rest.join('\n').split('\n')) expect(line.startsWith(`(${speaker}) `), line).toBe(true);
+    expect(prompter.heard.join()).not.toMatch(/\p{Cc}\[/u);
   });
 
   it('does not take a server’s question for one about its key', async () => {
