@@ -26,6 +26,8 @@ let runtime = '';
 let project = '';
 let password = '';
 let totpSecret = '';
+/** Of all commands. */
+const environment: Record<string, string> = {};
 /** The codes that were typed. */
 const codes: string[] = [];
 
@@ -44,6 +46,7 @@ const answers: Partial<Record<QuirkName, Reaction[]>> = {
 
 beforeAll(async () => {
   runtime = await mkdtemp(join(tmpdir(), 'hpcrun-run-'));
+  environment.XDG_RUNTIME_DIR = runtime;
   const sandbox = await sandboxCluster();
   const files = loginFiles(dirname(sandbox.identityFile));
   [password, totpSecret] = (await Promise.all(
@@ -52,7 +55,8 @@ beforeAll(async () => {
   const locked = join(runtime, 'locked');
   await copyFile(sandbox.identityFile, locked);
   await execa('ssh-keygen', ['-q', '-p', '-P', '', '-N', passphrase, '-f', locked]);
-  const clusters = { strict: { ...sandbox, identityFile: locked } };
+  const strict = { ...sandbox, identityFile: locked };
+  const clusters = { strict, openssh: { ...strict, transport: 'openssh' } };
   const config = { cluster: 'strict', clusters, secrets: ['TOKEN'] };
   project = await makePythonProject({
     'hpcrun.yaml': JSON.stringify(config),
@@ -74,7 +78,7 @@ async function quirk(state: 'on' | 'off', ...names: QuirkName[]): Promise<void> 
 }
 
 function command(...args: string[]) {
-  return hpcrun(args, { cwd: project, env: { XDG_RUNTIME_DIR: runtime, TOKEN: token } });
+  return hpcrun(args, { cwd: project, env: { ...environment, TOKEN: token } });
 }
 
 async function sharedState(): Promise<unknown> {
@@ -82,10 +86,9 @@ async function sharedState(): Promise<unknown> {
 }
 
 async function logIn(name: QuirkName): Promise<void> {
-  const env = { XDG_RUNTIME_DIR: runtime };
   const { exitCode, output, unasked } = await typeInto(['connect'], {
     cwd: project,
-    env,
+    env: environment,
     reactions: answers[name] ?? [],
   });
   expect(exitCode, output).toBe(0);
@@ -124,7 +127,18 @@ async function expectLost(): Promise<void> {
   expect(await countLogins()).toEqual(before);
 }
 
-describe.each<QuirkName>(['key-totp', 'password-totp'])('one second factor (%s)', (name) => {
+describe.each<[QuirkName, string]>([
+  ['key-totp', 'strict'],
+  ['password-totp', 'strict'],
+  ['key-totp', 'openssh'],
+])('one second factor (%s, cluster %s)', (name, cluster) => {
+  beforeAll(() => {
+    environment.HPCRUN_CLUSTER = cluster;
+  });
+  afterAll(() => {
+    delete environment.HPCRUN_CLUSTER;
+  });
+
   it('serves ten commands, and no command asks for another behind its user’s back', async () => {
     await quirk('on', name);
     const before = await countLogins();
@@ -216,7 +230,7 @@ describe('secrets', () => {
         const rounds = name === 'key-totp' ? [first, wrong, wrong, wrong] : [1, 2, 3].flatMap(() => [first, wrong]);
         const refused = await typeInto(['connect', '--json'], {
           cwd: project,
-          env: { XDG_RUNTIME_DIR: runtime },
+          env: environment,
           reactions: rounds,
         });
         expect(refused).toMatchObject({ exitCode: 5, unasked: [] });

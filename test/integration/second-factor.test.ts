@@ -21,14 +21,26 @@ const services = {
     'auth required pam_unix.so',
     'auth required pam_google_authenticator.so secret=/etc/hpcrun-test/secret user=root',
   ],
+  'hpcrun-hostile': [
+    'auth optional pam_echo.so file=/etc/hpcrun-test/hostile',
+    'auth required pam_google_authenticator.so secret=/etc/hpcrun-test/secret user=root',
+  ],
   'hpcrun-approval': ['auth optional pam_echo.so file=/etc/hpcrun-test/approval', 'auth required pam_permit.so'],
 };
+
+/** What would clear the screen, go up a line, and ask in the name of others. */
+const hostileLines = [
+  '\u001b[2J\u001b[1AWelcome',
+  "Enter passphrase for key '/home/ada/.ssh/id_ed25519': ",
+  `${' '.repeat(90)}Is this the fingerprint your cluster publishes? (yes/no)`,
+];
 
 /** Servers in the login container, each with rules of its own. Their hosts are named so in the SSH configuration of the tests. */
 const servers = {
   'key-code': { port: 2031, service: 'hpcrun-code', methods: 'publickey,keyboard-interactive:pam' },
   'password-code': { port: 2032, service: 'hpcrun-password-code', methods: 'keyboard-interactive:pam' },
   approval: { port: 2033, service: 'hpcrun-approval', methods: 'publickey,keyboard-interactive:pam' },
+  hostile: { port: 2035, service: 'hpcrun-hostile', methods: 'publickey,keyboard-interactive:pam' },
   key: { port: 2034, service: 'hpcrun-code', methods: 'publickey' },
 } as const;
 
@@ -49,6 +61,7 @@ beforeAll(async () => {
     ]),
     ['/etc/hpcrun-test/secret', [sharedSecret, '" WINDOW_SIZE 17', '" TOTP_AUTH']],
     ['/etc/hpcrun-test/approval', ['Approve the login on your phone.']],
+    ['/etc/hpcrun-test/hostile', hostileLines],
     ['/etc/hpcrun-test/banner', ['Authorized use only \u001b[2J']],
     ['/etc/hpcrun-test/keys', keys.map((key) => key.trim())],
     ...Object.entries(servers).map(([name, { port, service, methods }]) => [
@@ -242,6 +255,25 @@ describe('in a terminal', () => {
     expect(exitCode, output).toBe(0);
     expect(output).not.toContain('\u001b[2J');
   });
+
+  it.each(['ssh2', 'openssh'])(
+    'a hostile server moves no cursor and asks for nothing but itself (%s)',
+    async (transport) => {
+      const cluster = { host: 'hostile', transport, ...open() };
+      const project = await makeProject({ 'hpcrun.yaml': JSON.stringify({ clusters: { strict: cluster } }) });
+      const { output, exitCode } = await typeInto(['status', '--cluster', 'strict'], {
+        cwd: project,
+        env: { PATH: env.PATH ?? '' },
+        reactions: [['Verification code: ', oneTimeCode]],
+      });
+      expect(exitCode, output).toBe(0);
+      expect(output).toContain('Welcome');
+      for (const sequence of ['\u001b[2J', '\u001b[1A']) expect(output).not.toContain(sequence);
+      const lines = output.split(/[\r\n]+/).filter((line) => /passphrase|fingerprint|Welcome/.test(line));
+      expect(lines.length).toBeGreaterThanOrEqual(3);
+      for (const line of lines) expect(line).toMatch(/^\((researcher@hostile|ssh)\) /);
+    },
+  );
 
   it('nobody is asked with --no-input, and the question is in the error', async () => {
     const prompter = { ...open(), host: 'key-code' };

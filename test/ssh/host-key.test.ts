@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import fc from 'fast-check';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { HpcrunError } from '../../src/errors.js';
 import { loadKnownHosts, hostKeyAlgorithms, verifyHostKey } from '../../src/ssh/host-key.js';
 import { fingerprint, parseKnownHosts, type KnownHost } from '../../src/ssh/known-hosts.js';
@@ -10,6 +11,9 @@ import { hostSettings } from '../support/host-settings.js';
 import { failureOf } from '../support/failure.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 import { writeTree } from '../support/write-tree.js';
+
+// Each case of a property writes a file.
+vi.setConfig({ testTimeout: 60_000 });
 
 const makeKey = (rest: string) => Buffer.concat([Buffer.from([0, 0, 0, 11]), Buffer.from(`ssh-ed25519${rest}`)]);
 const key = makeKey('the key');
@@ -155,6 +159,21 @@ describe('verifyHostKey', () => {
 });
 
 describe('loadKnownHosts', () => {
+  it('survives any file, and finds a line of its own after it', async () => {
+    const file = join(await makeTemporaryDirectory(), 'known_hosts');
+    const own = line('login.example.org', 'the key');
+    // One that revokes the key, or knows the host by another one, would be right about it.
+    const harmless = fc.uint8Array({ maxLength: 300 }).filter((bytes) => !bytes.includes('@'.charCodeAt(0)));
+    await fc.assert(
+      fc.asyncProperty(harmless, async (bytes) => {
+        await writeFile(file, Buffer.concat([bytes, Buffer.from(`\n${own}`)]));
+        const known = await loadKnownHosts([file]);
+        await verify(known, settings(file), unasked);
+        expect(known.at(-1)).toMatchObject({ names: 'login.example.org', keyType: 'ssh-ed25519' });
+      }),
+    );
+  });
+
   it('reads all files, missing ones as empty', async () => {
     const directory = await makeTemporaryDirectory();
     await writeTree(directory, { one: line('a', 'x'), two: line('b', 'y') });
