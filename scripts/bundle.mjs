@@ -18,6 +18,7 @@ await build({
   entryPoints: ['main', 'connection-holder', 'askpass'].map((name) => at(`dist/src/cli/${name}.js`)),
   outdir: at('dist/cli'),
   bundle: true,
+  minifyWhitespace: true,
   splitting: true,
   format: 'esm',
   platform: 'node',

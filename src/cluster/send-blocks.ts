@@ -2,7 +2,6 @@ import { interrupted } from '../errors.js';
 import type { Connection } from '../ssh/connection.js';
 import { remoteFailure } from '../ssh/remote-script.js';
 import { setMaxListeners } from 'node:events';
-import { Readable } from 'node:stream';
 import {
   blockLength,
   countBlocks,
@@ -65,7 +64,7 @@ export async function sendBlocks(
   // In this order: where a server allows few sessions, the last ones wait for the first to end.
   const work = streams.map(async ({ script, read }) => {
     const result = await connection.stream(script, {
-      stdin: Readable.from(read(sending), { objectMode: false, highWaterMark: 1 << 20 }),
+      stdin: read(sending),
       signal,
       onStdout: () => undefined,
     });

@@ -134,7 +134,10 @@ export function parseSurvey(text: string, nowSeconds: number): Survey {
     places: Object.fromEntries(
       linesOf('places').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
     ),
-    modules: linesOf('modules').map((line) => line.replace(/\(.*\)$/, '').trim()),
+    // Lmod names a module's directory, too, with a slash behind it.
+    modules: linesOf('modules')
+      .map((line) => line.replace(/\(.*\)$/, '').trim())
+      .filter((name) => !name.endsWith('/')),
     slurm: {
       found: linesOf('slurm')[0] ?? 'none',
       version: /(\d+\.\d+(?:\.\d+)?)/.exec(linesOf('version')[0] ?? '')?.[1] ?? '',

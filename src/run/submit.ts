@@ -8,7 +8,6 @@ import type { Connection } from '../ssh/connection.js';
 import { RateLimit } from '../transfer/rate-limit.js';
 import { readChanges } from './changes.js';
 import { CodeDelivery } from './code-delivery.js';
-import { explainRefusal } from './explain-refusal.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import type { Plan } from './plan.js';
 import { prepareImage, type PreparedImage } from './prepare-image.js';
@@ -17,6 +16,7 @@ import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
 import { sendPart } from './send-image.js';
 import type { Session } from './session.js';
+import { showChoices } from './show-choices.js';
 import { proxyVariables, requireOnNodes } from './site-request.js';
 import { submitToCluster, type SubmissionResult } from './submission.js';
 
@@ -77,7 +77,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
       return result;
     } catch (error) {
       isKept = !(error instanceof HpcrunError) || ['SUBMISSION_UNCERTAIN', 'INTERRUPTED'].includes(error.code);
-      throw await explainRefusal(session, error, plan.resources, facts.root);
+      throw await showChoices(session, error, plan.resources, facts.root);
     } finally {
       if (!isKept) await session.records.remove(record.runId);
     }

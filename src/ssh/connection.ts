@@ -1,9 +1,12 @@
-import type { Duplex, Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 
 /** How one remote command is run. */
 export interface RunOptions {
-  /** Sent to the script's standard input; without it the script sees an empty one. */
-  stdin?: Buffer | Readable;
+  /**
+   * Sent to the script's standard input; without it the script sees an empty one. A chunk is done with when the next one is asked
+   * for: its memory may be used again.
+   */
+  stdin?: Buffer | AsyncIterable<Buffer>;
   /** Ends the command with REMOTE_TIMEOUT after this long; without it, two minutes. */
   timeoutMs?: number;
   signal: AbortSignal;

@@ -131,8 +131,13 @@ export class FrameReader {
 
 /** How many of the last bytes are a beginning of `word`, but not all of it. */
 function partialMatch(bytes: Buffer, word: Buffer): number {
-  for (let length = Math.min(bytes.length, word.length - 1); length > 0; length -= 1) {
-    if (bytes.subarray(bytes.length - length).equals(word.subarray(0, length))) return length;
+  const first = word[0];
+  if (first === undefined) return 0;
+  let at = bytes.indexOf(first, Math.max(0, bytes.length - word.length + 1));
+  while (at !== -1) {
+    const length = bytes.length - at;
+    if (bytes.subarray(at).equals(word.subarray(0, length))) return length;
+    at = bytes.indexOf(first, at + 1);
   }
   return 0;
 }

@@ -1,9 +1,10 @@
-import { connect as connectSocket, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Client, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2';
 import { HpcrunError, interrupted, messageOf, throwIfInterrupted } from '../errors.js';
 import { Authentication } from './authentication.js';
 import { openExchange, type Exchange } from './exchange.js';
+import { connectFast, shareReads } from './fast-socket.js';
 import { hostKeyAlgorithms, loadKnownHosts, verifyHostKey } from './host-key.js';
 import { KeyRing } from './key-ring.js';
 import type { Prompter } from './prompter.js';
@@ -69,35 +70,14 @@ export function openSocket(settings: HostSettings, through: Client | undefined, 
       });
       return;
     }
-    const socket = connectSocket({ host, port, noDelay: true, ...(addressFamily && { family: addressFamily }) });
+    const socket = connectFast({ host, port, ...(addressFamily && { family: addressFamily }) });
     abandon = () => socket.destroy();
     // The listener stays: an error between here and the handshake is the handshake's to report.
     socket.on('error', settle);
     socket.once('connect', () => {
-      joinWrites(socket);
       settle(socket);
     });
   });
-}
-
-/**
- * Makes one system call of all that is written to a socket in one turn of the event loop. ssh2 writes each packet of 32 KiB for
- * itself, which costs a third of what a fast link carries.
- */
-function joinWrites(socket: Socket): void {
-  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
-  let isHeld = false;
-  socket.write = (...args: unknown[]) => {
-    if (!isHeld) {
-      isHeld = true;
-      socket.cork();
-      setImmediate(() => {
-        isHeld = false;
-        socket.uncork();
-      });
-    }
-    return write(...args);
-  };
 }
 
 /**
@@ -170,6 +150,7 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
     };
     client.once('ready', () => {
       finish();
+      shareReads(sock, client);
       client.removeAllListeners('error');
       client.removeAllListeners('close');
       // A connection that breaks later is noticed by whoever uses it; on its own it must not end the process.

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 
 /**
  * What a script reads. Until the script is known to have started, everything that was sent is kept, so that it can be sent
@@ -13,12 +13,9 @@ export class ScriptInput {
   /** Whether it is known that there is nothing to read. */
   readonly isEmpty: boolean;
 
-  constructor(source: Buffer | Readable | undefined) {
+  constructor(source: Buffer | AsyncIterable<Buffer> | undefined) {
     this.isEmpty = source === undefined || (Buffer.isBuffer(source) && source.length === 0);
-    this.chunks =
-      source === undefined || Buffer.isBuffer(source)
-        ? once(source)
-        : (source[Symbol.asyncIterator]() as AsyncIterator<Buffer>);
+    this.chunks = source === undefined || Buffer.isBuffer(source) ? once(source) : source[Symbol.asyncIterator]();
   }
 
   /** From now on nothing is kept. */
@@ -42,7 +39,8 @@ export class ScriptInput {
         target.end();
         return;
       }
-      this.kept?.push(result.value);
+      // Whoever made the chunk may use its memory again.
+      this.kept?.push(Buffer.from(result.value));
       await write(target, result.value);
     }
   }
@@ -53,15 +51,16 @@ async function* once(chunk: Buffer | undefined): AsyncGenerator<Buffer> {
   if (chunk !== undefined && chunk.length > 0) yield chunk;
 }
 
-/** Settles when there is room for more, or nobody there who could take it. */
+/** Settles when the chunk has been taken, or when nobody is there who could take it. */
 async function write(target: Writable, chunk: Buffer): Promise<void> {
-  if (target.destroyed || target.writableEnded || target.write(chunk)) return;
+  if (target.destroyed || target.writableEnded) return;
   await new Promise<void>((resolve) => {
-    const events = ['drain', 'close', 'error'] as const;
     const settle = () => {
-      for (const event of events) target.off(event, settle);
+      target.off('close', settle);
       resolve();
     };
-    for (const event of events) target.on(event, settle);
+    target.once('close', settle);
+    // The reason why it could not be taken is the end of the channel's to tell.
+    target.write(chunk, settle);
   });
 }

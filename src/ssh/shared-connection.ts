@@ -1,5 +1,5 @@
 import { connect as connectSocket, type Socket } from 'node:net';
-import { Duplex, Writable, type Readable } from 'node:stream';
+import { Duplex, Writable } from 'node:stream';
 import { HpcrunError, interrupted, isMissing, isSystemError, messageOf, throwIfInterrupted } from '../errors.js';
 import type { Connection, RemoteResult, RunOptions, StreamOptions } from './connection.js';
 import type { Prompter } from './prompter.js';
@@ -228,7 +228,6 @@ class SharedConnection implements Connection {
         isOver = true;
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
-        if (input) readable?.unpipe(input);
         channel.close();
         act();
       };
@@ -285,11 +284,7 @@ class SharedConnection implements Connection {
           },
         },
       );
-      const readable: Readable | undefined = stdin === undefined || Buffer.isBuffer(stdin) ? undefined : stdin;
-      const input = stdin === undefined ? undefined : channelSink(channel);
-      readable?.once('error', fail);
-      if (readable && input) readable.pipe(input);
-      else input?.end(stdin);
+      if (stdin !== undefined) sendInput(channel, stdin, () => isOver).catch(fail);
     });
   }
 
@@ -348,6 +343,21 @@ class SharedConnection implements Connection {
 }
 
 /** Sends what is written to it through a channel, as fast as the other side takes it. */
+async function sendInput(
+  channel: Channel,
+  input: Buffer | AsyncIterable<Buffer>,
+  isOver: () => boolean,
+): Promise<void> {
+  if (Buffer.isBuffer(input)) await channel.write(input);
+  else
+    for await (const chunk of input) {
+      if (isOver()) return;
+      // The stream may still hold what it was given when the memory of the chunk is used again.
+      await channel.write(Buffer.from(chunk));
+    }
+  channel.end();
+}
+
 function channelSink(channel: Channel): Writable {
   return new Writable({
     highWaterMark: 1 << 17,

@@ -11,7 +11,9 @@ export const blockBytes = 8 << 20;
 /** Said behind each block, so that the end of a connection is never taken for the end of a block. */
 export const blockMark = 'ok';
 
-const readBytes = 256 << 10;
+const readBytes = 1 << 20;
+// So that a limit is kept to without jerks.
+const limitedBytes = 64 << 10;
 
 /** Where new bytes are in the local file. */
 export interface Range {
@@ -79,19 +81,20 @@ export async function* readBlocks(
   }
 }
 
-/** The bytes of ranges of a file, one behind the other. */
+/** The bytes of ranges of a file, one behind the other. Each chunk is overwritten when the next one is asked for. */
 export async function* readRanges(
   path: string,
   ranges: Range[],
   { limit, signal, onSent }: SendOptions,
 ): AsyncGenerator<Buffer> {
   const file = await open(path, 'r');
+  const buffer = Buffer.allocUnsafeSlow(limit.isSet ? limitedBytes : readBytes);
   try {
     for (const { offset, length } of ranges) {
       for (let at = offset; at < offset + length;) {
-        const buffer = Buffer.allocUnsafe(Math.min(readBytes, offset + length - at));
-        await limit.take(buffer.length, signal);
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+        const wanted = Math.min(buffer.length, offset + length - at);
+        await limit.take(wanted, signal);
+        const { bytesRead } = await file.read(buffer, 0, wanted, at);
         if (bytesRead === 0) throw new Error(`${path} became shorter while it was being sent`);
         yield buffer.subarray(0, bytesRead);
         onSent(bytesRead);

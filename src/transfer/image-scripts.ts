@@ -144,13 +144,15 @@ if [ -e "$begin/index" ]; then mv "$begin/index" index; fi
 export function renderReceiver(image: IncomingImage, channel: number, blocks: number[], newBytes: number): string {
   const lengths = blocks.map((block) => `${block}:${blockLength(block, newBytes)}`);
   return `${renderHead(image)}cd "$incoming" || exit 1
+# Without a process of its own where there is room.
+note_done() { echo "$1" 2>/dev/null >>done.${channel} || try_disk sh -c 'echo "$1" >>"$2"' sh "$1" done.${channel}; }
 for block in ${lengths.join(' ')}; do
   length=\${block#*:}
   block=\${block%:*}
   try_disk dd of=data bs=262144 iflag=fullblock,count_bytes count="$length" oflag=seek_bytes seek=$((block * ${blockBytes})) conv=notrunc
   # Without its mark, the block is cut short: the connection has ended.
   IFS= read -r mark && [ "$mark" = ${blockMark} ] || exit 1
-  try_disk sh -c 'echo "$1" >>"$2"' sh "$block" done.${channel}
+  note_done "$block"
   touch -c lock 2>/dev/null
 done
 `;
@@ -173,15 +175,19 @@ try_disk sh -c 'printf "%b\\n" "$1" >done.0' sh ${quote(all)}
  */
 export function renderAssembly(image: IncomingImage, plan: { isWhole: boolean; lock: string }): string {
   // A whole image needs no copy of itself: what arrives is the image.
-  const [keep, made] = plan.isWhole ? ['cat', 'data'] : ['tee image 2>tee.error', 'image'];
+  const [keep, made] = plan.isWhole ? ['', 'data'] : ['tee image 2>tee.error | ', 'image'];
   return `${renderHead(image)}cd "$incoming" || exit 1
 exec 3>&1
 own_lock=${quote(plan.lock)}
 trap 'if [ "$(cat lock 2>/dev/null)" = "$own_lock" ]; then rm -f lock; fi' EXIT
 trap 'exit 1' HUP INT TERM
 polls=0
+ready=0
+# Until the block has arrived; $ready is then the first one behind it that has not.
 wait_for() { # block
-  until grep -qxs "$1" done.*; do
+  while :; do
+    ready=$(cat done.* 2>/dev/null | sort -n | awk -v ready="$ready" '$1 == ready { ready++ } END { print ready }')
+    if [ "$ready" -gt "$1" ]; then return; fi
     # Writing fails when the connection has ended.
     printf . >&3 || exit 1
     sleep 0.2 2>/dev/null || sleep 1
@@ -196,9 +202,9 @@ emit() {
     end=$((at + length))
     while [ "$at" -lt "$end" ]; do
       block=$((at / ${blockBytes}))
-      next=$(((block + 1) * ${blockBytes}))
+      if [ "$block" -ge "$ready" ]; then wait_for "$block"; fi
+      next=$((ready * ${blockBytes}))
       if [ "$next" -gt "$end" ]; then next=$end; fi
-      wait_for "$block"
       copy_range data "$at" $((next - at)) || exit 1
       at=$next
     done
@@ -208,7 +214,7 @@ emit() {
 # So that a clean-up leaves what is copied from alone.
 for source in $(sed -n 's/^copy [0-9]* [0-9]* //p' plan | sort -u); do touch -c "../$source.sif" 2>/dev/null; done
 rm -f emitted tee.error
-sum=$(emit | ${keep} | sha256_of)
+sum=$(emit | ${keep}sha256_of)
 if [ -s tee.error ]; then
   cat tee.error >&2
   rm -f image

@@ -157,8 +157,11 @@ class FarSections {
 }
 
 // One line for each section, whatever happens: they are told apart by their order. A connection that has ended ends it.
-const sectionFunction = `section() { # file, MiB to skip, MiB to read, bytes of them to look at
-  section_sum=$(dd if="$1" bs=${mebibyte} skip="$2" count="$3" 2>/dev/null | head -c "$4" | sha256_of)
+const sectionFunction = `section_bytes() { dd if="$1" bs=${mebibyte} skip="$2" count="$3" 2>/dev/null; }
+section() { # file, MiB to skip, MiB to read, bytes of them to look at
+  # What a file has grown by is not looked at.
+  if [ "$4" -lt $(($3 * ${mebibyte})) ]; then section_sum=$(section_bytes "$@" | head -c "$4" | sha256_of)
+  else section_sum=$(section_bytes "$@" | sha256_of); fi
   printf '%s %s\\n' "$section_sum" "$(find "$1" -maxdepth 0 -printf '%s %T@' 2>/dev/null)" || exit 1
 }
 `;

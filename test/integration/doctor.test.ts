@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -21,17 +22,38 @@ function problemsOf(result: CommandResult) {
 }
 
 /** Nothing of a doctor's visit stays on the cluster: no directory, no job. */
-async function expectNothingLeft(): Promise<void> {
-  expect(await onLogin(`find ${farRoot} -maxdepth 1 -name '.doctor-*' 2>/dev/null`)).toBe('');
+async function expectNothingLeft(root = farRoot): Promise<void> {
+  expect(await onLogin(`find ${root} -maxdepth 1 -name '.doctor-*' 2>/dev/null`)).toBe('');
   expect(await onLogin('squeue -h -n hpcrun-doctor -t PENDING,RUNNING,SUSPENDED -o %i')).toBe('');
+}
+
+/** The sandbox under another name: with nothing known of it, and what a test wants to be different. */
+async function otherCluster(cluster: Record<string, unknown>) {
+  const { port, identityFile, knownHostsFile } = await sandboxCluster();
+  return { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile, pollSeconds: 2, ...cluster };
+}
+
+/** Sends an image that is on no cluster and returns the compression in its squashfs's superblock: 1 is gzip, 6 is zstd. */
+async function compressionOfPush(config: string, root: string): Promise<string> {
+  const dockerfile = `FROM debian:trixie-slim\nRUN echo ${randomBytes(8).toString('hex')} >/fresh\n`;
+  const project = await makeProject({ Dockerfile: dockerfile, 'hpcrun.yaml': config });
+  const pushed = await hpcrun(['push', '--json', '--no-cache'], { cwd: project });
+  const { parts } = pushed.objects[0] as { parts: { sha256: string }[] };
+  const image = `${root}/images/${parts[0]?.sha256 ?? ''}.sif`;
+  return (await onLogin(`od -An -tu2 -j ${32_768 + 20} -N 2 ${image}`)).trim();
 }
 
 describe('hpcrun doctor', () => {
   it('finds everything fine, and what it has learned of zstd is used for the next image', async () => {
-    const project = await makePythonProject({
-      'ok.py': '',
-      'hpcrun.yaml': 'cluster: sandbox\nresources: {gpus: 1, time: 10m}\n',
+    const root = '/home/researcher/unknown';
+    const config = JSON.stringify({
+      cluster: 'unknown',
+      resources: { gpus: 1, time: '10m' },
+      clusters: { unknown: await otherCluster({ root }) },
     });
+    expect(await compressionOfPush(config, root)).toBe('1');
+
+    const project = await makePythonProject({ 'hpcrun.yaml': config });
     const result = await hpcrun(['doctor', '--json', '--patience', '10m'], { cwd: project });
     expect(problemsOf(result)).toEqual([]);
     expect(result.exitCode).toBe(0);
@@ -45,17 +67,10 @@ describe('hpcrun doctor', () => {
     expect(messageOf('zstd')).toContain('it reads zstd');
     expect(messageOf('sbatch')).toMatch(/^sbatch would take the job; now it would start at .* on c[12] in batch$/);
     expect(result.objects.at(-1)).toMatchObject({ type: 'doctor', problems: 0 });
-    await expectNothingLeft();
+    await expectNothingLeft(root);
 
-    // No run has told; so it is the doctor's job that did.
-    const dockerfile = `FROM debian:trixie-slim\nRUN echo ${Date.now()} >/fresh\n`;
-    const fresh = await makeProject({ Dockerfile: dockerfile, 'hpcrun.yaml': 'cluster: sandbox\n' });
-    const pushed = await hpcrun(['push', '--json', '--no-cache'], { cwd: fresh });
-    const { parts } = pushed.objects[0] as { parts: { sha256: string }[] };
-    // The compression in a squashfs's superblock: 6 is zstd.
-    expect(
-      await onLogin(`od -An -tu2 -j $((32768 + 20)) -N 2 ${farRoot}/images/${parts[0]?.sha256 ?? ''}.sif`),
-    ).toMatch(/^\s*6$/);
+    // No run was there to tell.
+    expect(await compressionOfPush(config, root)).toBe('6');
   });
 
   it('says for everything that is wrong how to mend it, and what a submit would end with', async () => {
@@ -121,11 +136,9 @@ describe('hpcrun doctor', () => {
   });
 
   it('tells a container program that is not on the compute nodes, and a place that cannot be written', async () => {
-    const { port, identityFile, knownHostsFile } = await sandboxCluster();
-    const login = { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile, pollSeconds: 2 };
     const project = async (cluster: Record<string, unknown>) =>
       await makeProject({
-        'hpcrun.yaml': JSON.stringify({ cluster: 'c', clusters: { c: { ...login, ...cluster } } }),
+        'hpcrun.yaml': JSON.stringify({ cluster: 'c', clusters: { c: await otherCluster(cluster) } }),
         Dockerfile: '',
       });
     const missing = await hpcrun(['doctor', '--json', '--patience', '10m'], {

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { HpcrunError, interrupted, isSystemError } from '../../src/errors.js';
+import { HpcrunError, interrupted } from '../../src/errors.js';
 import type { Connection, RemoteResult, RunOptions, StreamOptions } from '../../src/ssh/connection.js';
+import { ScriptInput } from '../../src/ssh/script-input.js';
 
 /**
  * A connection whose far side is a shell of this machine: for what scripts do, not for how they get there. When the signal is
@@ -47,10 +46,12 @@ export class ShellConnection implements Connection {
         resolve(code ?? 128);
       });
     });
-    const input = stdin instanceof Readable ? stdin : Readable.from(stdin === undefined ? [] : [stdin]);
-    const sent = pipeline(input, child.stdin).catch((error: unknown) => {
-      // The script does not have to read all of its input.
-      if (isSystemError(error, 'EPIPE') || isSystemError(error, 'ERR_STREAM_PREMATURE_CLOSE') || hasEnded()) return;
+    // The script does not have to read all of its input: its end tells how it went.
+    child.stdin.on('error', () => undefined);
+    const input = new ScriptInput(stdin);
+    input.commit();
+    const sent = input.send(child.stdin).catch((error: unknown) => {
+      if (hasEnded()) return;
       child.kill();
       throw error;
     });

@@ -6,10 +6,10 @@ import type { Connection } from '../../ssh/connection.js';
 import { planImage } from '../plan.js';
 import type { Session } from '../session.js';
 import { resourcesOn } from '../site-request.js';
-import { problemOf, sections, type Finding, type Section } from './finding.js';
+import { problemOf, type Finding, type Section } from './finding.js';
 import { judgeLogin, judgeLoginContainer, judgeSlurm, judgeStorage } from './judge-survey.js';
 import { judgeTrial } from './judge-trial.js';
-import { judgeWishes } from './judge-wishes.js';
+import { judgeWishes, mendRefusal } from './judge-wishes.js';
 import { rehearse } from './rehearse.js';
 import { examineMachine, type Machine } from './this-machine.js';
 import { runTrial } from './trial.js';
@@ -33,36 +33,37 @@ export async function examine(patient: Patient, report: (findings: Finding[]) =>
     report(findings);
   };
   tell(await examineMachine(patient.machine));
-  const why = await examineFarSide(patient, tell);
-  for (const section of Object.keys(sections) as Section[]) {
-    if (all.some((finding) => finding.section === section)) continue;
-    tell([{ section, name: section, verdict: 'skipped', message: `not looked at: ${why}` }]);
-  }
+  await examineFarSide(patient, tell);
   return all;
 }
 
-/** Returns why what has no finding was not looked at. */
-async function examineFarSide(patient: Patient, tell: (findings: Finding[]) => void): Promise<string> {
+async function examineFarSide(patient: Patient, tell: (findings: Finding[]) => void): Promise<void> {
   let project: Project | undefined;
   try {
     project = await patient.loadProject();
   } catch (error) {
+    tell(skip(['login', 'slurm', 'storage', 'containers'], 'hpcrun.yaml has to be mended first'));
     tell([problemOf('project', 'configuration', error)]);
-    return 'hpcrun.yaml has to be mended first';
+    return;
   }
   let session: Session;
   try {
     session = await patient.openSession(project);
   } catch (error) {
     tell([problemOf('login', 'cluster', error)]);
-    if (project) tell(await examineProject(project, patient.env));
-    return 'there is no cluster to look at';
+    tell(skip(['slurm', 'storage', 'containers'], 'there is no cluster to look at'));
+    tell(await examineProject(project, patient.env));
+    return;
   }
   try {
-    return await examineCluster(session, project, patient, tell);
+    await examineCluster(session, project, patient, tell);
   } finally {
     await session.close();
   }
+}
+
+function skip(names: Section[], why: string): Finding[] {
+  return names.map((section) => ({ section, name: section, verdict: 'skipped', message: `not looked at: ${why}` }));
 }
 
 async function examineCluster(
@@ -70,15 +71,16 @@ async function examineCluster(
   project: Project | undefined,
   { env, patienceSeconds }: Patient,
   tell: (findings: Finding[]) => void,
-): Promise<string> {
+): Promise<void> {
   const { cluster } = session;
   let connection: Connection;
   try {
     connection = await session.connect();
   } catch (error) {
     tell([problemOf('login', 'connection', error)]);
-    if (project) tell(await examineProject(project, env));
-    return `${cluster.name} cannot be reached`;
+    tell(skip(['slurm', 'storage', 'containers'], `${cluster.name} cannot be reached`));
+    tell(await examineProject(project, env));
+    return;
   }
   tell([
     { section: 'login', name: 'connection', verdict: 'ok', message: `${cluster.name}: ${connection.description}` },
@@ -100,18 +102,17 @@ async function examineCluster(
   const canRun = survey.slurm.found !== 'none' && !storage.some(({ verdict }) => verdict === 'problem');
   const wishes = resourcesOn(cluster, project?.config.resources ?? {});
   if (facts && canRun && patienceSeconds !== undefined) {
-    tell(await tryContainer(session, survey.modules, { facts, connection, wishes, patienceSeconds }));
+    tell(await tryContainer(session, survey, { facts, connection, wishes, patienceSeconds }));
   } else {
     const message =
       patienceSeconds === undefined ? 'no job was run' : 'no job was run, since it could not have started';
     tell([{ section: 'containers', name: 'job', verdict: 'skipped', message }]);
   }
-  if (!project) return 'there is no project here';
   tell(await examineProject(project, env));
+  if (!project) return;
   tell(judgeArchitecture(survey, await engineArchitecture(session)));
   if (survey.slurm.found !== 'none') tell(judgeWishes(wishes, survey.slurm, cluster));
-  if (facts) tell(await rehearse(connection, { cluster, facts, wishes, binds }, session.signal));
-  return '';
+  if (facts) tell(await rehearse(connection, { cluster, facts, wishes, binds, slurm: survey.slurm }, session.signal));
 }
 
 /** Facts of the cluster, or, where a path of the configuration makes no sense there, the problem. */
@@ -128,7 +129,7 @@ async function learnFacts(
 
 async function tryContainer(
   session: Session,
-  modules: string[],
+  { modules, slurm }: Survey,
   inputs: Pick<Parameters<typeof runTrial>[0], 'facts' | 'connection' | 'wishes' | 'patienceSeconds'>,
 ): Promise<Finding[]> {
   const { cluster, progress, signal } = session;
@@ -150,12 +151,15 @@ async function tryContainer(
     );
     return judgeTrial(result, cluster, modules);
   } catch (error) {
-    return [problemOf('containers', 'job', error)];
+    const problem = problemOf('containers', 'job', error);
+    if (problem.verdict !== 'problem' || problem.code !== 'SLURM_REFUSED') return [problem];
+    return [{ ...problem, remedy: mendRefusal(problem.message, slurm) }];
   }
 }
 
 /** What can be said of a project without a cluster. */
-async function examineProject(project: Project, env: NodeJS.ProcessEnv): Promise<Finding[]> {
+async function examineProject(project: Project | undefined, env: NodeJS.ProcessEnv): Promise<Finding[]> {
+  if (!project) return skip(['project'], 'there is neither an hpcrun.yaml nor a Dockerfile here');
   const section = 'project';
   const findings: Finding[] = [];
   try {

@@ -2,6 +2,7 @@ import type { Partition, Survey } from '../../cluster/survey.js';
 import type { ResolvedCluster } from '../../config/cluster.js';
 import type { Resources } from '../../config/resources.js';
 import { formatBytes, formatDuration } from '../../progress.js';
+import { explainRefusal } from '../../slurm/explain-refusal.js';
 import { judgeRequest, matchesPattern } from '../../slurm/rules.js';
 import type { Finding } from './finding.js';
 
@@ -149,6 +150,12 @@ export function isAllowed(account: string, { allowedAccounts, deniedAccounts }: 
 function inMegabytes(memory: string): number | undefined {
   const match = /^(\d+)([KMGT])$/.exec(memory);
   return match ? Math.ceil((Number(match[1]) * 1024 ** 'KMGT'.indexOf(match[2] ?? 'K')) / 1024) : undefined;
+}
+
+/** How to mend what sbatch has said, as `submit` would say it. */
+export function mendRefusal(said: string, { accounts }: Survey['slurm']): string {
+  const names = [...new Set(accounts.map(({ name }) => `account ${name}`))];
+  return explainRefusal(said, names.join('\n')).hint ?? `Change what it asks for ${where}.`;
 }
 
 function judgeAccount({ account, partition }: Resources, { accounts }: Survey['slurm']): Finding[] {

@@ -1,4 +1,5 @@
 import type { ClusterFacts } from '../../cluster/probe.js';
+import type { Survey } from '../../cluster/survey.js';
 import { expandRemotePath } from '../../cluster/probe.js';
 import type { Bind } from '../../config/bind.js';
 import type { ResolvedCluster } from '../../config/cluster.js';
@@ -10,6 +11,7 @@ import { runRemote } from '../../ssh/remote-script.js';
 import { printable } from '../../ssh/terminal-text.js';
 import { requireOnNodes } from '../site-request.js';
 import { problemOf, type Finding } from './finding.js';
+import { mendRefusal } from './judge-wishes.js';
 
 const mark = 'hpcrun-rehearsal';
 
@@ -18,6 +20,7 @@ export interface Rehearsal {
   facts: ClusterFacts;
   wishes: Resources;
   binds: Bind[];
+  slurm: Survey['slurm'];
 }
 
 /** Asks sbatch whether it would take a job that asks for this (sbatch man page, --test-only), and looks for the sources of binds. */
@@ -37,7 +40,7 @@ export async function rehearse(connection: Connection, rehearsal: Rehearsal, sig
   const { stdout } = await runRemote(connection, 'asking sbatch', renderRehearsalScript(rehearsal, sources), {
     signal,
   });
-  return [...judgeRehearsal(printable(stdout.toString('utf8')), sources, cluster.name), ...findings];
+  return [...judgeRehearsal(printable(stdout.toString('utf8')), sources, rehearsal), ...findings];
 }
 
 function renderRehearsalScript({ cluster, wishes }: Rehearsal, sources: string[]): string {
@@ -63,7 +66,11 @@ ${sources.map((source) => `[ -e ${quote(source)} ] || printf '${mark} absent %s\
 }
 
 /** Exported for tests. */
-export function judgeRehearsal(output: string, sources: string[], clusterName: string): Finding[] {
+export function judgeRehearsal(
+  output: string,
+  sources: string[],
+  { cluster, slurm }: Pick<Rehearsal, 'slurm'> & { cluster: Pick<ResolvedCluster, 'name'> },
+): Finding[] {
   const section = 'project';
   const lines = output.split('\n').filter((line) => line !== '');
   const status = lines.find((line) => line.startsWith(`${mark} status `))?.split(' ')[2];
@@ -84,7 +91,7 @@ export function judgeRehearsal(output: string, sources: string[], clusterName: s
       name: 'sbatch',
       verdict: 'problem',
       message: `sbatch would refuse the job: ${said.join(' ') || 'without a message'}`,
-      remedy: 'Change what it asks for under resources: in hpcrun.yaml; "SLURM" above shows what there is.',
+      remedy: mendRefusal(said.join(' '), slurm),
       code: 'SLURM_REFUSED',
     });
   }
@@ -93,7 +100,7 @@ export function judgeRehearsal(output: string, sources: string[], clusterName: s
       section,
       name: 'bind',
       verdict: 'problem',
-      message: `the source of a bind is not on ${clusterName}: ${source}`,
+      message: `the source of a bind is not on ${cluster.name}: ${source}`,
       remedy: 'Create it there, or correct the path under binds: in hpcrun.yaml.',
       code: 'BIND_SOURCE_MISSING',
     });

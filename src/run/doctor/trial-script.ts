@@ -138,7 +138,7 @@ export function renderTrialJob(trial: Trial): string {
     workingDirectory: work,
     resources: trial.resources,
   };
-  const { findContainer, containerMissing } = renderContainerSearch(trial.containerCommand);
+  const { findContainer, containerModules, containerMissing } = renderContainerSearch(trial.containerCommand);
   return `#!/bin/bash
 ${renderDirectives(head, rules)
   .map((directive) => `#SBATCH ${directive}\n`)
@@ -161,8 +161,16 @@ say node "$(hostname)"
 ${renderModuleLoads(modules)}container=$(${findContainer})
 if [ -z "$container" ]; then
   . /etc/profile >/dev/null 2>&1
-  container=$(${findContainer}) || fail ${quote(`${containerMissing} there`)}
+  container=$(${findContainer})
 fi
+# As in every job: it may come with a module that is called as it is.
+for name in ${containerModules.map(quote).join(' ')}; do
+  if [ -z "$container" ] && type module >/dev/null 2>&1; then
+    module load "$name" >/dev/null 2>&1
+    container=$(${findContainer})
+  fi
+done
+[ -n "$container" ] || fail ${quote(`${containerMissing} there`)}
 say container "$("$container" --version 2>/dev/null | head -n 1)"
 scratch=$(mktemp -d "\${TMPDIR:-/tmp}/hpcrun-doctor.XXXXXX") || fail 'no scratch directory can be made there'
 trap 'rm -rf "$scratch"' EXIT

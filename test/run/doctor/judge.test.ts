@@ -4,7 +4,7 @@ import type { Resources } from '../../../src/config/resources.js';
 import { exitStatusOf, problemOf, type Finding } from '../../../src/run/doctor/finding.js';
 import { judgeLogin, judgeSlurm, judgeStorage } from '../../../src/run/doctor/judge-survey.js';
 import { judgeTrial } from '../../../src/run/doctor/judge-trial.js';
-import { judgeWishes } from '../../../src/run/doctor/judge-wishes.js';
+import { judgeWishes, mendRefusal } from '../../../src/run/doctor/judge-wishes.js';
 import { judgeRehearsal } from '../../../src/run/doctor/rehearse.js';
 import { judgeDisk } from '../../../src/run/doctor/this-machine.js';
 import { HpcrunError } from '../../../src/errors.js';
@@ -156,16 +156,28 @@ describe('judgeRehearsal', () => {
   it('reads what sbatch said, and what is absent', () => {
     const output =
       'sbatch: error: Batch job submission failed: No partition specified\nhpcrun-rehearsal status 1\nhpcrun-rehearsal absent /a b\n';
-    expect(judgeRehearsal(output, ['/a b', '/c'], 'x')).toMatchObject([
+    const asked = { cluster: { name: 'x' }, slurm: makeSurvey({}).slurm };
+    expect(judgeRehearsal(output, ['/a b', '/c'], asked)).toMatchObject([
       { name: 'sbatch', verdict: 'problem', message: expect.stringContaining('No partition specified') as string },
       { name: 'bind', verdict: 'problem', message: expect.stringContaining('/a b') as string },
       { name: 'bind', verdict: 'ok', message: 'binds have their sources: /c' },
     ]);
     const taken =
       'sbatch: Job 12 to start at 2026-11-25T16:10:00 using 1 processors on nodes c1 in partition batch\nhpcrun-rehearsal status 0\n';
-    expect(judgeRehearsal(taken, [], 'x')).toMatchObject([
+    expect(judgeRehearsal(taken, [], asked)).toMatchObject([
       { verdict: 'ok', message: 'sbatch would take the job; now it would start at 2026-11-25 16:10:00 on c1 in batch' },
     ]);
+  });
+});
+
+describe('mendRefusal', () => {
+  const { slurm } = makeSurvey({ accounts: [{ name: 'mine', qos: [] }] });
+  it.each([
+    ['No account given: choose one with --account.', '--account mine'],
+    ['--mem is not allowed here', 'Leave out --memory'],
+    ['Requested node configuration is not available', 'Partitions and their limits'],
+  ])('%s', (said, remedy) => {
+    expect(mendRefusal(said, slurm)).toContain(remedy);
   });
 });
 
