@@ -56,6 +56,19 @@ export class FramedConnection implements Connection {
 
   async stream(script: string, options: StreamOptions): Promise<Omit<RemoteResult, 'stdout'>> {
     const input = new ScriptInput(options.stdin);
+    try {
+      return await this.startInTurn(script, input, options);
+    } finally {
+      // A source may be waiting for what does not come any more: nobody waits for it.
+      void input.close();
+    }
+  }
+
+  private async startInTurn(
+    script: string,
+    input: ScriptInput,
+    options: StreamOptions,
+  ): Promise<Omit<RemoteResult, 'stdout'>> {
     if (!this.isCrowded) {
       try {
         return await this.start(script, input, options, () => undefined);

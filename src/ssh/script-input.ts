@@ -23,6 +23,13 @@ export class ScriptInput {
     this.kept = undefined;
   }
 
+  /** Nothing more is sent: a source that holds something open lets go of it. Never fails. */
+  async close(): Promise<void> {
+    this.target = undefined;
+    // What it says at its end was said to whoever was sending.
+    await this.chunks.return?.().catch(() => undefined);
+  }
+
   /**
    * Writes all of the input and ends the target, as fast as it takes it. Returns early when the target closes, or when the
    * input is sent to another one. Fails when the source does.

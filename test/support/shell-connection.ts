@@ -55,7 +55,7 @@ export class ShellConnection implements Connection {
       child.kill();
       throw error;
     });
-    const [exitCode] = await Promise.all([exited, sent]);
+    const [exitCode] = await Promise.all([exited, sent]).finally(() => void input.close());
     signal.removeEventListener('abort', onAbort);
     if (hasEnded()) throw new HpcrunError('CONNECTION_LOST', 'the connection broke');
     return { exitCode, stderr };
