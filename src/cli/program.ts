@@ -111,6 +111,20 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
       .option('--time <limit>', 'time limit, such as 2h, 1h30m or 1-12:00:00')
       .option('--partition <name>', 'SLURM partition')
       .option('--account <name>', 'SLURM account to charge')
+      .option('--qos <name>', 'quality of service')
+      .option('--constraint <features>', "only nodes with these features, such as 'a100|h100'")
+      .option('--reservation <name>', 'in a reservation')
+      .option('--nodelist <nodes>', 'on this node')
+      .option('--exclude <nodes>', 'not on these nodes')
+      .option('--dependency <list>', 'after other jobs, such as afterok:4711')
+      .option('--begin <time>', 'not before, such as 22:00 or now+2hours')
+      .option('--mail-type <events>', 'mail from SLURM, such as END,FAIL')
+      .option('--mail-user <address>', 'to whom')
+      .option(
+        '--sbatch-arg <option>',
+        'any other option of sbatch, such as --sbatch-arg=--exclusive (repeatable)',
+        collect,
+      )
       .option(
         '-e, --env <name[=value]>',
         'a variable for the job; without a value, your own is taken (repeatable)',
@@ -159,6 +173,16 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
       .addOption(new Option('--time <limit>').hideHelp())
       .addOption(new Option('--partition <name>').hideHelp())
       .addOption(new Option('--account <name>').hideHelp())
+      .addOption(new Option('--qos <name>').hideHelp())
+      .addOption(new Option('--constraint <features>').hideHelp())
+      .addOption(new Option('--reservation <name>').hideHelp())
+      .addOption(new Option('--nodelist <nodes>').hideHelp())
+      .addOption(new Option('--exclude <nodes>').hideHelp())
+      .addOption(new Option('--dependency <list>').hideHelp())
+      .addOption(new Option('--begin <time>').hideHelp())
+      .addOption(new Option('--mail-type <events>').hideHelp())
+      .addOption(new Option('--mail-user <address>').hideHelp())
+      .addOption(new Option('--sbatch-arg <option>').argParser(collect).hideHelp())
       .addOption(new Option('--cluster <name>').hideHelp())
       .addOption(new Option('--convert <way>').hideHelp())
       .addOption(new Option('--no-cache').hideHelp())

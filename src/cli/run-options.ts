@@ -16,6 +16,16 @@ export interface RunOptions extends CommonOptions {
   time?: string;
   partition?: string;
   account?: string;
+  qos?: string;
+  constraint?: string;
+  reservation?: string;
+  nodelist?: string;
+  exclude?: string;
+  dependency?: string;
+  begin?: string;
+  mailType?: string;
+  mailUser?: string;
+  sbatchArg?: string[];
   env?: string[];
   envFile?: string[];
   volume?: string[];
@@ -43,6 +53,7 @@ export function parseRunRequest(words: string[], isCommand: boolean, options: Ru
 
 const ownOptions = [
   ...['--gpus', '--cpus', '--memory', '--partition', '--account', '--cluster', '--engine'],
+  ...['--qos', '--constraint', '--reservation', '--dependency', '--begin', '--nodelist', '--sbatch-arg'],
   ...['--wait', '--dry-run', '--offline', '--entrypoint', '--workdir'],
 ];
 
@@ -78,12 +89,28 @@ function parseResources(options: RunOptions): Resources {
     time: options.time,
     partition: options.partition,
     account: options.account,
+    qos: options.qos,
+    constraint: options.constraint,
+    reservation: options.reservation,
+    nodelist: options.nodelist,
+    exclude: options.exclude,
+    dependency: options.dependency,
+    begin: options.begin,
+    mailType: options.mailType,
+    mailUser: options.mailUser,
+    sbatchArgs: options.sbatchArg,
   };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const result = resourcesSchema.safeParse(present);
   if (result.success) return result.data;
-  const lines = result.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`);
+  const lines = result.error.issues.map(({ path, message }) => `${flagOf(String(path[0]))}: ${message}`);
   throw new HpcrunError('USAGE', lines.join('\n'), { hint: 'hpcrun submit --help' });
+}
+
+/** The option by which a key of `resources:` is given: `mailType` as `--mail-type`. */
+function flagOf(key: string): string {
+  if (key === 'sbatchArgs') return '--sbatch-arg';
+  return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 function readEnvFile(path: string): string[] {

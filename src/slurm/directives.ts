@@ -1,5 +1,13 @@
 import { HpcrunError } from '../errors.js';
-import { applyRules, gpuOptions, memoryOptions, siteOptions, type SbatchOption, type SlurmRules } from './rules.js';
+import {
+  applyRules,
+  gpuOptions,
+  memoryOptions,
+  plainOptions,
+  siteOptions,
+  type SbatchOption,
+  type SlurmRules,
+} from './rules.js';
 
 /** What a job asks SLURM for. */
 export interface ResourceRequest {
@@ -11,6 +19,17 @@ export interface ResourceRequest {
   time?: number | undefined;
   partition?: string | undefined;
   account?: string | undefined;
+  qos?: string | undefined;
+  constraint?: string | undefined;
+  reservation?: string | undefined;
+  exclude?: string | undefined;
+  nodelist?: string | undefined;
+  dependency?: string | undefined;
+  begin?: string | undefined;
+  mailType?: string | undefined;
+  mailUser?: string | undefined;
+  /** Any other option of sbatch, without the dashes. */
+  sbatchArgs?: { name: string; value?: string | undefined }[] | undefined;
 }
 
 export interface JobHead {
@@ -29,7 +48,10 @@ export interface JobHead {
  */
 export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[] {
   const asked = applyRules(head.resources, rules);
-  const { cpus, time, partition, account } = asked;
+  const { cpus, time } = asked;
+  const plain = Object.entries(plainOptions).flatMap(([key, name]) =>
+    optional(name, asked[key as keyof typeof plainOptions]),
+  );
   const options: SbatchOption[] = [
     ['job-name', head.name],
     ['comment', head.comment],
@@ -43,18 +65,39 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
     ...memoryOptions(asked, rules),
     ...optional('time', time === undefined ? undefined : renderTime(time)),
     ...gpuOptions(asked, rules),
-    ...optional('partition', partition),
-    ...optional('account', account),
-    ...siteOptions(asked, rules),
+    ...plain,
+    ...siteOptions(asked, rules).filter(([name]) => plain.every(([given]) => given !== name)),
   ];
-  return options.filter(([name]) => !rules.forbidden?.includes(name)).map(([name, value]) => renderOption(name, value));
+  return addArguments(options, asked.sbatchArgs ?? [])
+    .filter(([name]) => !rules.forbidden?.includes(name))
+    .map(([name, value]) => renderOption(name, value));
+}
+
+/** The user's own options take the place of others; generic resources add up, as they would in one option. */
+function addArguments(
+  options: SbatchOption[],
+  added: NonNullable<ResourceRequest['sbatchArgs']>,
+): [name: string, value: string | undefined][] {
+  const gres = added.flatMap(({ name, value }) => (name === 'gres' && value !== undefined ? [value] : []));
+  const hasGres = options.some(([name]) => name === 'gres');
+  const merged = options.map(([name, value]): SbatchOption => [
+    name,
+    name === 'gres' ? [value, ...gres].join(',') : value,
+  ]);
+  return [
+    ...merged.filter(([name]) => name === 'gres' || added.every((each) => each.name !== name)),
+    ...added
+      .filter(({ name }) => name !== 'gres' || !hasGres)
+      .map(({ name, value }): [string, string | undefined] => [name, value]),
+  ];
 }
 
 function optional(name: string, value: string | undefined): SbatchOption[] {
   return value === undefined ? [] : [[name, value]];
 }
 
-function renderOption(name: string, value: string): string {
+function renderOption(name: string, value: string | undefined): string {
+  if (value === undefined) return `--${name}`;
   // eslint-disable-next-line no-control-regex -- a newline would start a line of the script
   if (/[\u0000-\u001f\u007f"'\\#]/.test(value)) {
     throw new HpcrunError('USAGE', `${JSON.stringify(value)} cannot be the value of #SBATCH --${name}`, {

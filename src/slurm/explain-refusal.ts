@@ -27,6 +27,12 @@ function chooseHint(said: string, accounts: string[]): string {
   if (/--mem\b|\bmemory\b/i.test(said)) {
     return 'Leave out --memory, and "memory:" under "resources:" in hpcrun.yaml, if the cluster does not let jobs choose it; otherwise ask for less.';
   }
+  if (/policy|QOSMax|AssocMax|AssocGrp|QOSGrp/i.test(said)) {
+    return 'Your account or its quality of service (QOS) allows less than this. Ask for less time, memory or GPUs, or wait until other jobs of yours have ended; "sacctmgr show qos" on the login node shows the limits.';
+  }
+  if (/\bqos\b/i.test(said)) {
+    return 'Name a quality of service of yours with --qos, or as "qos:" under "resources:" in hpcrun.yaml; "sacctmgr show assoc user=$USER format=account,qos" on the login node lists them.';
+  }
   if (/account/i.test(said)) {
     const [first] = accounts;
     return first === undefined

@@ -1,5 +1,20 @@
 import type { ResourceRequest } from './directives.js';
 
+/** What is asked for in the words of sbatch itself. */
+export const plainOptions = {
+  partition: 'partition',
+  account: 'account',
+  qos: 'qos',
+  constraint: 'constraint',
+  reservation: 'reservation',
+  exclude: 'exclude',
+  nodelist: 'nodelist',
+  dependency: 'dependency',
+  begin: 'begin',
+  mailType: 'mail-type',
+  mailUser: 'mail-user',
+} as const satisfies Partial<Record<keyof ResourceRequest, string>>;
+
 /** What a site says of GPUs. */
 export interface GpuRules {
   /** The option of sbatch by which GPUs are asked for; `none` where nodes of a partition have them and nothing is asked. */
@@ -102,6 +117,12 @@ export function judgeRequest(asked: ResourceRequest, rules: SlurmRules): Judgeme
   if (asked.memory !== undefined && rules.forbidden?.includes(memoryOption)) {
     notes.push('A job cannot ask for memory there; it gets what comes with its nodes or cores.');
   }
+  const words = [
+    ...Object.entries(plainOptions).flatMap(([key, name]) => (asked[key as keyof typeof plainOptions] ? [name] : [])),
+    ...(asked.sbatchArgs ?? []).map(({ name }) => name),
+  ];
+  for (const name of words)
+    if (rules.forbidden?.includes(name)) notes.push(`--${name} is refused there; it is left out.`);
   return { problems, notes };
 }
 

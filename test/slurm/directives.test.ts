@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { renderDirectives, renderTime, type JobHead, type ResourceRequest } from '../../src/slurm/directives.js';
+import { judgeRequest } from '../../src/slurm/rules.js';
 import { failureOf } from '../support/failure.js';
 
 const head = (resources: ResourceRequest, changes: Partial<JobHead> = {}): JobHead => ({
@@ -42,8 +43,43 @@ describe('renderDirectives', () => {
         '--account=thes1234',
       ],
     ],
+    [
+      { qos: 'long', constraint: '(a100|h100)&ib', reservation: 'course', exclude: 'n1,n[4-7]', nodelist: 'n2' },
+      ['--qos=long', '--constraint=(a100|h100)&ib', '--reservation=course', '--exclude=n1,n[4-7]', '--nodelist=n2'],
+    ],
+    [
+      { dependency: 'afterok:4711', begin: 'now+2hours', mailType: 'END,FAIL', mailUser: 'ada@example.org' },
+      ['--dependency=afterok:4711', '--begin=now+2hours', '--mail-type=END,FAIL', '--mail-user=ada@example.org'],
+    ],
+    [
+      { sbatchArgs: [{ name: 'exclusive' }, { name: 'licenses', value: 'matlab:1' }] },
+      ['--exclusive', '--licenses=matlab:1'],
+    ],
+    [{ gpus: { count: 2 }, sbatchArgs: [{ name: 'gres', value: 'lscratch:100' }] }, ['--gres=gpu:2,lscratch:100']],
   ])('%j', (resources, expected) => {
     expect(renderDirectives(head(resources))).toEqual([...always, ...expected]);
+  });
+
+  it("puts the user's own words before the site's, and leaves out what the site refuses", () => {
+    const rules = {
+      directives: { constraint: 'any', 'hint-of-site': 'x', exclusive: 'user' },
+      forbidden: ['qos', 'nice'],
+    };
+    const resources = {
+      constraint: 'a100',
+      qos: 'long',
+      sbatchArgs: [{ name: 'exclusive' }, { name: 'nice', value: '10' }],
+    };
+    expect(renderDirectives(head(resources), rules)).toEqual([
+      ...always,
+      '--constraint=a100',
+      '--hint-of-site=x',
+      '--exclusive',
+    ]);
+    expect(judgeRequest(resources, rules).notes).toEqual([
+      '--qos is refused there; it is left out.',
+      '--nice is refused there; it is left out.',
+    ]);
   });
 
   it('quotes blanks and escapes what sbatch would replace in the name of the log', () => {

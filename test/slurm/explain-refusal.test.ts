@@ -17,6 +17,8 @@ describe('explainRefusal', () => {
     ['error: Invalid account or account/partition combination specified', 'account a1\n', '--account a1'],
     ['error: Invalid account or account/partition combination specified', '', 'sacctmgr show assoc'],
     ['error: invalid partition specified: gpu', '', 'sinfo'],
+    ['error: Invalid qos specification', '', '--qos'],
+    ['error: QOSMaxSubmitJobPerUserLimit\nerror: Job violates accounting/QOS policy', 'account a1\n', 'Ask for less'],
   ])('says what to change after "%s"', (stderr, output, hint) => {
     expect(explainRefusal(stderr, output).hint).toContain(hint);
   });

@@ -34,6 +34,8 @@ export function slurmWay(context: ConversionContext, farSide: (signal: AbortSign
 }
 
 /** The run's own resources as far as they concern a conversion. */
-export function conversionResources({ cpus, memory, time, partition, account }: Resources): ResourceRequest {
-  return { cpus, memory, time: time === undefined ? undefined : Math.min(time, maximumSeconds), partition, account };
+export function conversionResources(resources: Resources): ResourceRequest {
+  const { cpus, memory, time, partition, account, qos, reservation } = resources;
+  const limit = time === undefined ? undefined : Math.min(time, maximumSeconds);
+  return { cpus, memory, time: limit, partition, account, qos, reservation };
 }

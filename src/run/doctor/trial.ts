@@ -25,13 +25,15 @@ export type TrialResult =
   /** It ended without an answer. */
   | { kind: 'ended'; jobId: string; state: string; log: string[] };
 
-/** What the job asks for: the partition and account of the project's own jobs, and one GPU if they want some. */
+/** What the job asks for: where and as whom the project's own jobs run, and one GPU if they want some. */
 export function trialResources(wishes: Resources, required: readonly string[] = []): ResourceRequest {
-  const { partition, account, gpus, memory } = wishes;
+  const { partition, account, qos, reservation, gpus, memory } = wishes;
   return {
     time: 300,
     partition,
     account,
+    qos,
+    reservation,
     ...(gpus && gpus.count > 0 ? { gpus: { ...gpus, count: 1 } } : {}),
     ...(required.includes('memory') ? { memory: memory ?? '1G' } : {}),
     ...(required.includes('cpus') ? { cpus: 1 } : {}),
