@@ -264,6 +264,25 @@ function defineProgram(argv: string[], setStatus: (status: number) => void): Com
   );
 
   withExamples(
+    onCluster(program.command('show'))
+      .summary('all that is known of a run')
+      .description(
+        'Shows the state of a run, what it asked for, was given and used, its command, image, code and variables (their names only), and ' +
+          'where it came from.',
+      )
+      .argument('[run]', runArgument, '@last')
+      .option('--script', 'print its batch script instead')
+      .option('--diff', 'print what was uncommitted in its project instead, as a patch')
+      .action(async (run: string, options: import('./show.js').ShowOptions) => {
+        const { showCommand } = await import('./show.js');
+        setStatus(await showCommand(run, options));
+      }),
+    ['hpcrun show', 'the last run'],
+    ['hpcrun show --diff baseline | git apply', 'the code that a run ran'],
+    ['hpcrun show --json k3f9', 'for a script, with the whole record'],
+  );
+
+  withExamples(
     onCluster(program.command('wait'))
       .summary('wait for a run to end and exit with its status')
       .description(
