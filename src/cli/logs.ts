@@ -1,7 +1,8 @@
+import { explainEnd, OutputTail } from '../run/explain-end.js';
 import { findRun } from '../run/find-run.js';
 import { followLog, printLog } from '../run/logs.js';
 import { makeContext, withSession, type CommonOptions } from './context.js';
-import { describeRun, printJson, runObject } from './output.js';
+import { describeRun, noteAdvice, printJson, runObject } from './output.js';
 
 export interface LogsOptions extends CommonOptions {
   follow?: boolean;
@@ -12,7 +13,9 @@ export async function logsCommand(wanted: string, options: LogsOptions): Promise
   const context = makeContext(options);
   return await withSession(context, options, async (session, project) => {
     const record = await findRun(session, wanted, project?.directory);
+    const tail = new OutputTail();
     const onOutput = (chunk: Buffer) => {
+      tail.push(chunk);
       if (options.json) printJson({ type: 'output', runId: record.runId, text: chunk.toString('utf8') });
       else process.stdout.write(chunk);
     };
@@ -26,6 +29,7 @@ export async function logsCommand(wanted: string, options: LogsOptions): Promise
     });
     if (options.json) printJson(runObject(run));
     context.terminal.note(describeRun(run));
+    noteAdvice(context, explainEnd(run, tail.text));
     return 0;
   });
 }

@@ -1,4 +1,5 @@
 import type { RunStatus } from '../run/status.js';
+import type { Context } from './context.js';
 import { formatDuration } from '../progress.js';
 import { printable } from '../ssh/terminal-text.js';
 
@@ -61,4 +62,9 @@ export function describeRun(run: RunStatus): string {
   const reason = run.reason === undefined ? '' : ` (${run.reason})`;
   const elapsed = run.elapsedSeconds === undefined ? '' : ` after ${formatDuration(run.elapsedSeconds)}`;
   return `Run ${run.record.runId}, job ${run.jobId ?? '-'}: ${run.state}${reason}${status}${elapsed}`;
+}
+
+/** What would mend a run that has failed, if anything is known. */
+export function noteAdvice({ terminal }: Pick<Context, 'terminal'>, advice: string | undefined): void {
+  if (advice !== undefined) terminal.note(`  ${advice}`);
 }

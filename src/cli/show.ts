@@ -1,5 +1,6 @@
 import { HpcrunError } from '../errors.js';
 import { formatBytes, formatDuration } from '../progress.js';
+import { explainEnd, mayBeExplained, readTail } from '../run/explain-end.js';
 import { findRun } from '../run/find-run.js';
 import type { RunRecord } from '../run/record.js';
 import { printRunFile, showRun, type ShownRun } from '../run/show-run.js';
@@ -7,7 +8,7 @@ import { renderDirectives } from '../slurm/directives.js';
 import { quoteAll } from '../ssh/quote.js';
 import { printable } from '../ssh/terminal-text.js';
 import { makeContext, withSession, type CommonOptions } from './context.js';
-import { printJson, printLine, runObject } from './output.js';
+import { noteAdvice, printJson, printLine, runObject } from './output.js';
 
 export interface ShowOptions extends CommonOptions {
   script?: boolean;
@@ -32,7 +33,13 @@ export async function showCommand(wanted: string, options: ShowOptions): Promise
     }
     const shown = await showRun(session, record);
     if (options.json) printJson(shownObject(shown));
-    else printLine(renderShown(shown));
+    else {
+      printLine(renderShown(shown));
+      noteAdvice(
+        context,
+        mayBeExplained(shown.run) ? explainEnd(shown.run, await readTail(session, record)) : undefined,
+      );
+    }
     return 0;
   });
 }

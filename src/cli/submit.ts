@@ -1,4 +1,5 @@
 import { requireProject } from '../config/project.js';
+import { explainEnd, mayBeExplained, OutputTail, readTail } from '../run/explain-end.js';
 import { followLog } from '../run/logs.js';
 import { planRun } from '../run/plan.js';
 import { dryRun } from '../run/dry-run.js';
@@ -7,7 +8,7 @@ import { exitStatusOf, waitForRun } from '../run/wait.js';
 import type { Session } from '../run/session.js';
 import { requireAllowed, resourcesOn } from '../run/site-request.js';
 import { makeContext, withSession, type Context } from './context.js';
-import { describeRun, printJson, printLine, runObject } from './output.js';
+import { describeRun, noteAdvice, printJson, printLine, runObject } from './output.js';
 import { parseRunRequest, warnOfLateOptions, type RunOptions } from './run-options.js';
 
 export interface SubmitOptions extends RunOptions {
@@ -79,11 +80,15 @@ async function attend(
   context.signal.addEventListener('abort', () => {
     terminal.note(`The job goes on: hpcrun logs -f ${record.runId}, or hpcrun cancel ${record.runId}`);
   });
-  const run = json
-    ? await waitForRun(session, record, onChange)
-    : await followLog(session, record, (chunk) => void process.stdout.write(chunk), onChange);
+  const tail = new OutputTail();
+  const onOutput = (chunk: Buffer) => {
+    tail.push(chunk);
+    process.stdout.write(chunk);
+  };
+  const run = json ? await waitForRun(session, record, onChange) : await followLog(session, record, onOutput, onChange);
   if (json) printJson(runObject(run));
   terminal.note(describeRun(run));
+  noteAdvice(context, explainEnd(run, json && mayBeExplained(run) ? await readTail(session, record) : tail.text));
   if (!json) terminal.note(`  hpcrun pull-results ${record.runId}`);
   return exitStatusOf(run);
 }

@@ -1,7 +1,8 @@
+import { explainEnd, mayBeExplained, readTail } from '../run/explain-end.js';
 import { findRun } from '../run/find-run.js';
 import { exitStatusOf, waitForRun } from '../run/wait.js';
 import { makeContext, withSession, type CommonOptions } from './context.js';
-import { describeRun, printJson, runObject } from './output.js';
+import { describeRun, noteAdvice, printJson, runObject } from './output.js';
 
 /** `hpcrun wait`. */
 export async function waitCommand(wanted: string, options: CommonOptions): Promise<number> {
@@ -12,6 +13,7 @@ export async function waitCommand(wanted: string, options: CommonOptions): Promi
       context.terminal.note(describeRun(change));
     });
     if (options.json) printJson(runObject(run));
+    noteAdvice(context, mayBeExplained(run) ? explainEnd(run, await readTail(session, record)) : undefined);
     return exitStatusOf(run);
   });
 }

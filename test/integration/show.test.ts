@@ -67,4 +67,18 @@ describe('show', () => {
     const unknown = await hpcrun(['show', '--json', 'nobody'], { cwd: project });
     expect({ exitCode: unknown.exitCode, ...errorOf(unknown) }).toMatchObject({ exitCode: 8, code: 'RUN_NOT_FOUND' });
   });
+
+  it('says what would mend a run that has failed, wherever one sees it end', async () => {
+    const project = await makeProject({ 'hpcrun.yaml': config });
+    const words = 'echo "ModuleNotFoundError: No module named \'nothere\'" >&2; exit 1';
+    const advice = 'The image has no Python module nothere';
+    const submitted = await hpcrun(['submit', '--wait', '--', 'sh', '-c', words], { cwd: project });
+    expect({ exitCode: submitted.exitCode, stderr: submitted.stderr }).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining(advice) as string,
+    });
+    for (const command of [['wait'], ['logs', '-f'], ['show']]) {
+      expect((await hpcrun(command, { cwd: project })).stderr).toContain(advice);
+    }
+  });
 });
