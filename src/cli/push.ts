@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { loadProject, requireProject } from '../config/project.js';
 import { HpcrunError } from '../errors.js';
 import { planImage, type ImagePlan } from '../run/plan.js';
+import { resourcesOn } from '../run/site-request.js';
 import { pushImage } from '../run/push.js';
 import { makeContext, withSession, type CommonOptions, type Context } from './context.js';
 import { printJson } from './output.js';
@@ -18,7 +19,8 @@ export async function pushCommand(image: string | undefined, options: PushOption
   const context = makeContext(options);
   const plan = await planPush(context, image, options);
   return await withSession(context, options, async (session) => {
-    const parts = await pushImage(session, plan);
+    const resources = resourcesOn(session.cluster, plan.resources);
+    const parts = await pushImage(session, { ...plan, resources });
     if (options.json) printJson({ type: 'pushed', cluster: session.cluster.name, parts });
     return 0;
   });

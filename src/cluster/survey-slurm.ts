@@ -59,7 +59,7 @@ export function parseGres(text: string): Partition['gpus'] {
     .replaceAll(/\([^)]*\)/g, '')
     .split(',')
     .flatMap((item) => {
-      const match = /^gpu:(?:([A-Za-z][\w.-]*):)?(\d+)$/.exec(item);
+      const match = /^gpu:(?:([A-Za-z0-9][\w.-]*):)?(\d+)$/.exec(item);
       if (!match?.[2]) return [];
       const count = Number(match[2]);
       return [match[1] === undefined ? { count } : { type: match[1], count }];

@@ -42,7 +42,7 @@ export interface GpuRequest {
 
 /** `2` or `h100:2` → type and number; undefined if it is neither. */
 export function parseGpus(text: string): GpuRequest | undefined {
-  const match = /^(?:([A-Za-z][\w.-]*):)?(\d+)$/.exec(text.trim());
+  const match = /^(?:([A-Za-z0-9][\w.-]*):)?(\d+)$/.exec(text.trim());
   if (!match?.[2]) return undefined;
   const count = Number(match[2]);
   return match[1] === undefined ? { count } : { type: match[1], count };

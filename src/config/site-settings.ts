@@ -16,7 +16,7 @@ const gpuRules = z.strictObject({
   option: z.enum(['gres', 'gpus', 'gpus-per-node', 'none']).optional(),
   vendor: z.enum(['nvidia', 'amd']).optional(),
   typeRequired: z.boolean().optional(),
-  types: z.array(z.string().regex(/^[A-Za-z][\w.-]*$/, 'is not a type of GPU')).optional(),
+  types: z.array(z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'is not a type of GPU')).optional(),
   perNode: z.int().positive().optional(),
   cpusPerGpu: z.int().positive().optional(),
   directives: directives.optional(),

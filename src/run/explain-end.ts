@@ -1,5 +1,6 @@
 import { RemoteLayout } from '../cluster/layout.js';
 import { formatDuration } from '../progress.js';
+import { isEnded } from '../slurm/states.js';
 import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
 import type { RunRecord } from './record.js';
@@ -32,9 +33,9 @@ export async function readTail(session: Session, record: RunRecord): Promise<str
   return stdout.toString('utf8');
 }
 
-/** Whether its output may tell why it ended as it did. */
+/** Whether it has failed, so that its output may tell why. */
 export function mayBeExplained({ state }: RunStatus): boolean {
-  return !['COMPLETED', 'CANCELLED', 'UNKNOWN', 'NOT_SUBMITTED'].includes(state);
+  return isEnded(state) && state !== 'COMPLETED' && state !== 'CANCELLED';
 }
 
 interface Cause {
@@ -43,7 +44,7 @@ interface Cause {
   mend: (record: RunRecord, match: RegExpExecArray) => string;
 }
 
-// The first that fits is taken: those that tell more come first.
+// What is said last is taken; of two that fit the same words, the first.
 const causes: Cause[] = [
   {
     says: /CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY|HIP out of memory/,
@@ -124,23 +125,28 @@ export function explainEnd(run: RunStatus, tail: string): string | undefined {
   const { record, state, exitCode } = run;
   const { memory, time } = record.resources;
   if (!mayBeExplained(run)) return undefined;
-  if (state === 'OUT_OF_MEMORY' || /oom[-_ ]kill/i.test(tail)) {
-    const given = memory === undefined ? '' : ` (${memory})`;
-    return `It needed more memory than it was given${given}: ask for more with --memory.`;
-  }
+  const given = memory === undefined ? '' : ` (${memory})`;
+  const needsMemory = `It needed more memory than it was given${given}: ask for more with --memory.`;
+  if (state === 'OUT_OF_MEMORY') return needsMemory;
   if (state === 'TIMEOUT' || state === 'DEADLINE') {
-    const given = time === undefined ? '' : `, ${formatDuration(time)},`;
-    return `Its time limit${given} was over: ask for more with --time, and save what it has reached as it goes.`;
+    const limit = time === undefined ? '' : `, ${formatDuration(time)},`;
+    return `Its time limit${limit} was over: ask for more with --time, and save what it has reached as it goes.`;
   }
   if (state === 'NODE_FAIL' || state === 'BOOT_FAIL' || state === 'LAUNCH_FAILED') {
     const where = run.nodes === undefined ? '' : ` (${run.nodes})`;
     return `The node failed${where}, not the job: submit it again, if need be with --exclude.`;
   }
   if (state === 'PREEMPTED') return 'A job with more priority took its place: submit it again.';
-  for (const { says, mend } of causes) {
-    const match = says.exec(tail);
-    if (match) return mend(record, match);
-  }
+  if (/oom[-_ ]kill/i.test(tail)) return needsMemory;
+  const found = causes.flatMap(({ says, mend }) => {
+    const match = [...tail.matchAll(new RegExp(says, `g${says.flags}`))].at(-1);
+    return match ? [{ at: match.index, match, mend }] : [];
+  });
+  const last = found.reduce<(typeof found)[number] | undefined>(
+    (best, each) => (best && best.at >= each.at ? best : each),
+    undefined,
+  );
+  if (last) return last.mend(record, last.match);
   if (exitCode === 137) return 'It was killed, which is most often for want of memory: ask for more with --memory.';
   return undefined;
 }

@@ -5,8 +5,12 @@ import { socketPlace, type SocketPlace } from '../ssh/sharing/socket-place.js';
 
 /** What of a cluster's configuration decides where and as whom one logs in. */
 export function connectionTarget(cluster: ResolvedCluster): ConnectionTarget {
-  const { host, port, user, identityFile, knownHostsFile, proxyJump, transport, isSandbox } = cluster;
-  return { host, port, user, identityFile, knownHostsFile, proxyJump, transport, isolated: isSandbox };
+  const { host, port, user, identityFile, knownHostsFile, proxyJump, transport, isSandbox, authentication } = cluster;
+  return {
+    ...{ host, port, user, identityFile, knownHostsFile, proxyJump, transport },
+    isolated: isSandbox,
+    authenticationOrder: authentication,
+  };
 }
 
 /** Where the connection of `hpcrun connect` to a cluster is found; undefined on systems whose users have no numbers. */

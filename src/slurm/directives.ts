@@ -52,7 +52,7 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
   const plain = Object.entries(plainOptions).flatMap(([key, name]) =>
     optional(name, asked[key as keyof typeof plainOptions]),
   );
-  const options: SbatchOption[] = [
+  const own: SbatchOption[] = [
     ['job-name', head.name],
     ['comment', head.comment],
     // In file names, sbatch replaces %-patterns.
@@ -61,35 +61,38 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
     ['chdir', head.workingDirectory],
     ['nodes', '1'],
     ['ntasks', '1'],
+  ];
+  const wished: SbatchOption[] = [
     ...optional('cpus-per-task', cpus?.toString()),
     ...memoryOptions(asked, rules),
     ...optional('time', time === undefined ? undefined : renderTime(time)),
     ...gpuOptions(asked, rules),
     ...plain,
-    ...siteOptions(asked, rules).filter(([name]) => plain.every(([given]) => given !== name)),
   ];
-  return addArguments(options, asked.sbatchArgs ?? [])
+  // What the user says goes before what the site says; sbatch takes the last of two lines.
+  const site = siteOptions(asked, rules).filter(
+    ([name]) => name === 'gres' || wished.every(([given]) => given !== name),
+  );
+  return addArguments([...own, ...wished, ...site], asked.sbatchArgs ?? [])
     .filter(([name]) => !rules.forbidden?.includes(name))
     .map(([name, value]) => renderOption(name, value));
 }
 
-/** The user's own options take the place of others; generic resources add up, as they would in one option. */
+/** The user's own options take the place of others; generic resources add up in one option, where the first of them stands. */
 function addArguments(
   options: SbatchOption[],
   added: NonNullable<ResourceRequest['sbatchArgs']>,
 ): [name: string, value: string | undefined][] {
-  const gres = added.flatMap(({ name, value }) => (name === 'gres' && value !== undefined ? [value] : []));
-  const hasGres = options.some(([name]) => name === 'gres');
-  const merged = options.map(([name, value]): SbatchOption => [
-    name,
-    name === 'gres' ? [value, ...gres].join(',') : value,
-  ]);
-  return [
-    ...merged.filter(([name]) => name === 'gres' || added.every((each) => each.name !== name)),
-    ...added
-      .filter(({ name }) => name !== 'gres' || !hasGres)
-      .map(({ name, value }): [string, string | undefined] => [name, value]),
+  const all: [name: string, value: string | undefined][] = [
+    ...options.filter(([name]) => name === 'gres' || added.every((each) => each.name !== name)),
+    ...added.map(({ name, value }): [string, string | undefined] => [name, value]),
   ];
+  const gres = all.flatMap(([name, value]) => (name === 'gres' && value !== undefined ? [value] : []));
+  const first = all.findIndex(([name]) => name === 'gres');
+  return all.flatMap(([name, value], index): typeof all => {
+    if (name !== 'gres') return [[name, value]];
+    return index === first ? [['gres', gres.join(',')]] : [];
+  });
 }
 
 function optional(name: string, value: string | undefined): SbatchOption[] {

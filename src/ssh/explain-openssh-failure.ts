@@ -63,9 +63,9 @@ export function explainOpensshFailure(
 }
 
 function removal(said: string): string {
-  // ssh prints the command itself, on a line of its own: ssh-keygen -f 'FILE' -R 'NAME'
-  const command = /^\s*(ssh-keygen .*-R .*)$/m.exec(said)?.[1];
-  return command === undefined ? ' with ssh-keygen -R.' : ` with: ${printable(command.trim())}`;
+  // ssh prints the command itself, on a line of its own; a server's banner may hold one, too, and must not get further than this.
+  const command = /^\s*(ssh-keygen -f (['"]?)[\w./@~+-]+\2 -R (['"]?)[\w.:[\]-]+\3)\s*$/m.exec(said)?.[1];
+  return command === undefined ? ' with ssh-keygen -R.' : ` with: ${command}`;
 }
 
 function certificateHint([first]: ExpiredCertificate[]): string | undefined {

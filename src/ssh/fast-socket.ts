@@ -5,8 +5,9 @@ import type { Client } from 'ssh2';
 // Several packets of 32 KiB: few of them are cut in two.
 const readBytes = 512 << 10;
 
-// Those of ssh2 that put what they decrypt into memory of its own. Its native addon, where that has been built, leaves it where it was.
-const copyingDeciphers = ['AESGCMDecipherNative', 'ChaChaPolyDecipherNative', 'GenericDecipherNative'];
+// Those of ssh2 that keep nothing of what they are given. Its ChaCha20 does, until a packet's last bytes have come, and so does its native
+// addon, where that has been built.
+const copyingDeciphers = ['AESGCMDecipherNative', 'GenericDecipherNative'];
 
 const sharing = new WeakMap<Duplex, () => void>();
 

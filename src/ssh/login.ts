@@ -107,6 +107,7 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
   );
   return new Promise((resolve, reject) => {
     let failure: unknown;
+    let accepted: Buffer | undefined;
     const fail = (error: unknown) => {
       failure ??= error;
       // It may tell of the same end several times.
@@ -137,8 +138,14 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
       // The whole list: what ssh2 has in its own, its `prepend` does not move to the front. Its ciphers begin with AES-GCM, the fastest.
       algorithms: { serverHostKey: hostKeyAlgorithms(known, settings) as ServerHostKeyAlgorithm[] },
       hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
+        // Keys are exchanged anew in long connections; nobody is asked again then, and the host key may not change.
+        if (accepted) {
+          verify(accepted.equals(key));
+          return;
+        }
         verifyHostKey({ key, address }, known, settings, prompter).then(
           () => {
+            accepted = key;
             verify(true);
           },
           (error: unknown) => {
@@ -172,7 +179,7 @@ export async function login(settings: HostSettings, sock: Duplex, options: OpenO
     }
     client.connect(config);
     openExchange(client, settings.user)
-      .then((exchange) => authentication.logIn(timed(exchange, clock, prompter)))
+      .then((exchange) => authentication.logIn(timed(exchange, clock, prompter, over.signal)))
       .then(
         (isIn) => {
           if (!isIn) fail(refused(settings, authentication));
@@ -218,7 +225,7 @@ class AnswerClock {
   }
 }
 
-function timed(exchange: Exchange, clock: AnswerClock, prompter: Prompter): Exchange {
+function timed(exchange: Exchange, clock: AnswerClock, prompter: Prompter, over: AbortSignal): Exchange {
   return {
     get signatureAlgorithms() {
       return exchange.signatureAlgorithms;
@@ -229,8 +236,9 @@ function timed(exchange: Exchange, clock: AnswerClock, prompter: Prompter): Exch
       if (takesPerson) {
         // Some servers send a message to a telephone and do not say so.
         const timer = setTimeout(() => {
+          if (over.aborted) return;
           prompter.tell('Waiting for the server. Does it want an approval elsewhere, such as on your telephone?');
-        }, silenceMs);
+        }, silenceMs).unref();
         return exchange.send(request).finally(() => {
           clearTimeout(timer);
         });

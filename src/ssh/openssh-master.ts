@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, rmSync, watch } from 'node:fs';
+import { existsSync, rmSync, watch, type FSWatcher } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { interrupted, throwIfInterrupted } from '../errors.js';
+import { interrupted, isSystemError, throwIfInterrupted } from '../errors.js';
 import { askpassEnvironment, serveAskpass } from './askpass.js';
 import { findExpiredCertificates } from './expired-certificates.js';
 import { explainOpensshFailure } from './explain-openssh-failure.js';
@@ -58,7 +58,8 @@ export class OpensshMaster {
         end(error.message);
       });
       child.once('exit', () => {
-        (child.stdio[3] as Writable).end('over\n');
+        // Whoever reads there may have ended before.
+        (child.stdio[3] as Writable).on('error', () => undefined).end('over\n');
       });
       child.once('close', () => {
         end('ssh has ended');
@@ -144,7 +145,7 @@ export class OpensshMaster {
       let silentMs = 0;
       const stop = () => {
         clearInterval(timer);
-        watcher.close();
+        watcher?.close();
         signal.removeEventListener('abort', onAbort);
       };
       const look = () => {
@@ -159,13 +160,14 @@ export class OpensshMaster {
       const onAbort = () => {
         fail(interrupted());
       };
+      // Sooner than the clock, where the system still has a watch to give.
+      const watcher = tryWatch(this.directory, look);
       const timer = setInterval(() => {
         look();
         // The clock stands still while a person is being asked.
         silentMs = questions.isAsking ? 0 : silentMs + lookIntervalMs;
         if (silentMs > silenceLimitMs || questions.failure !== undefined) fail(failedToLogIn);
       }, lookIntervalMs);
-      const watcher = watch(this.directory, look);
       signal.addEventListener('abort', onAbort, { once: true });
       void this.closed.then(() => {
         fail(failedToLogIn);
@@ -176,6 +178,16 @@ export class OpensshMaster {
 }
 
 const failedToLogIn = new Error('ssh has not logged in');
+
+/** Undefined where a user's watches are used up: whoever asks looks from time to time anyway. */
+function tryWatch(directory: string, onChange: () => void): FSWatcher | undefined {
+  try {
+    return watch(directory, onChange).on('error', () => undefined);
+  } catch (error) {
+    if (isSystemError(error, 'EMFILE') || isSystemError(error, 'ENOSPC')) return undefined;
+    throw error;
+  }
+}
 
 function controlSocket(directory: string): string {
   return join(directory, 'master');

@@ -55,11 +55,19 @@ describe('explainEnd', () => {
     expect(explainEnd(ended(), tail)).toContain('nvidia-smi');
   });
 
+  it('goes by what is said last', () => {
+    const warning = 'UserWarning: CUDA is not available\n';
+    const error = "ModuleNotFoundError: No module named 'nothere'\n";
+    expect(explainEnd(ended(), warning + error)).toContain('module nothere');
+    expect(explainEnd(ended(), error + warning)).toContain('nvidia-smi');
+    expect(explainEnd(ended({ state: 'TIMEOUT' }), 'Detected 1 oom_kill event')).toContain('--time');
+  });
+
   it('takes a kill without a word for want of memory', () => {
     expect(explainEnd(ended({ exitCode: 137 }), '')).toContain('--memory');
   });
 
-  it.each(['COMPLETED', 'CANCELLED', 'UNKNOWN'])('says nothing of a run that is %s', (state) => {
+  it.each(['COMPLETED', 'CANCELLED', 'UNKNOWN', 'RUNNING', 'PENDING'])('says nothing of a run that is %s', (state) => {
     expect(explainEnd(ended({ state, exitCode: 0 }), 'No space left on device')).toBeUndefined();
   });
 

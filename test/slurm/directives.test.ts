@@ -55,9 +55,28 @@ describe('renderDirectives', () => {
       { sbatchArgs: [{ name: 'exclusive' }, { name: 'licenses', value: 'matlab:1' }] },
       ['--exclusive', '--licenses=matlab:1'],
     ],
+    [
+      {
+        sbatchArgs: [
+          { name: 'gres', value: 'lscratch:100' },
+          { name: 'gres', value: 'license:1' },
+        ],
+      },
+      ['--gres=lscratch:100,license:1'],
+    ],
     [{ gpus: { count: 2 }, sbatchArgs: [{ name: 'gres', value: 'lscratch:100' }] }, ['--gres=gpu:2,lscratch:100']],
   ])('%j', (resources, expected) => {
     expect(renderDirectives(head(resources))).toEqual([...always, ...expected]);
+  });
+
+  it('loses no GPU and no wish of the user to what a site adds', () => {
+    const rules = { directives: { gres: 'lustre:1', 'cpus-per-task': '8', time: '1:00' } };
+    expect(renderDirectives(head({ gpus: { count: 2 }, cpus: 16 }), rules)).toEqual([
+      ...always,
+      '--cpus-per-task=16',
+      '--gres=gpu:2,lustre:1',
+      '--time=1:00',
+    ]);
   });
 
   it("puts the user's own words before the site's, and leaves out what the site refuses", () => {
