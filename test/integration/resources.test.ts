@@ -26,7 +26,7 @@ describe("sbatch's own words", () => {
   });
 
   it.each([
-    [['--qos', 'nowhere'], 7, /--qos/],
+    [['--nodelist', 'nowhere'], 7, /batch \(default\)/],
     [['--sbatch-arg', '--output=/dev/null'], 2, /hpcrun submit --help/],
     [['--nodelist', 'c1 --uid=0'], 2, /hpcrun submit --help/],
   ])('%j is refused with what to do', async (words, status, hint) => {

@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { errorOf, hpcrun, makeProject, onLogin } from './lab.js';
+import { errorOf, farRoot, hpcrun, makeProject, onLogin } from './lab.js';
 
 const config = `cluster: sandbox
 image: { name: debian:trixie-slim }
@@ -49,7 +49,7 @@ describe('show', () => {
     expect(json.objects[0]).toMatchObject({ type: 'run', runId, state: 'FAILED', exitCode: 3, record: { runId } });
 
     const script = await hpcrun(['show', '--script', jobId], { cwd: project });
-    expect(`${script.stdout}\n`).toBe(`${await onLogin(`cat hpcrun/runs/${runId}/job.sbatch`)}\n`);
+    expect(`${script.stdout}\n`).toBe(`${await onLogin(`cat ${farRoot}/runs/${runId}/job.sbatch`)}\n`);
     const { stdout: patch } = await hpcrun(['show', '--diff'], { cwd: project });
     await execa('git', ['checkout', '-q', '.'], { cwd: project });
     await execa('git', ['apply'], { cwd: project, input: `${patch}\n` });
