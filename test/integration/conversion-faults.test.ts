@@ -17,7 +17,8 @@ beforeAll(async () => {
   whole = await readFile(join(scratch, 'whole.sif'));
 });
 afterAll(async () => {
-  await rm(scratch, { recursive: true, force: true });
+  // What a victim has left running may still be writing there.
+  await rm(scratch, { recursive: true, force: true, maxRetries: 10, retryDelay: 500 });
 });
 
 const inScratch = (env: Record<string, string>) => ({
@@ -59,10 +60,12 @@ describe('a conversion that is cut off', () => {
       await sleep((duration * (moment + Math.random())) / 12);
       victim.kill('SIGKILL');
       const { exitCode } = await victim;
-      // A victim that was faster than expected has finished its file, and that one is right.
-      if (exitCode !== 0) expect(await finishedFiles()).toEqual([]);
-      else expect((await readFile(join(scratch, 'killed.sif'))).equals(whole)).toBe(true);
+      // A victim that was faster than expected has finished its file, perhaps a moment before its end, and that one is right.
+      const finished = await finishedFiles();
+      const isRight = finished.length > 0 && (await readFile(join(scratch, 'killed.sif'))).equals(whole);
       await rm(join(scratch, 'killed.sif'), { force: true });
+      expect(finished).toEqual(exitCode === 0 || isRight ? ['killed.sif'] : []);
+      expect(isRight).toBe(finished.length > 0);
     }
     await expectSuccess(env);
   });
@@ -181,8 +184,11 @@ describe('a conversion that cannot go on', () => {
     const before = await exportContainers();
     const victim = startHpcrun(['convert', '--json', id, 'removed.sif'], inScratch(env));
     // Those of victims are removed, and then the own one comes.
-    await expect.poll(exportContainers, { timeout: 30_000, interval: 20 }).toMatch(/^\w+$/);
-    expect(await exportContainers()).not.toBe(before);
+    const isThere = async () => {
+      const now = await exportContainers();
+      return now !== before && /^\w+$/.test(now);
+    };
+    await expect.poll(isThere, { timeout: 30_000, interval: 20 }).toBe(true);
     await execa('docker', ['image', 'rm', '--force', id], { reject: false });
     const { exitCode, stdout } = await victim;
     // The engine keeps the layers for as long as the container that is exported has them.
