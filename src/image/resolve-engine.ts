@@ -11,6 +11,7 @@ export async function resolveEngine(wanted: EngineName | undefined, signal: Abor
   if (wanted === 'podman') return await answering('podman', signal);
   // Asked for at the same time: a client takes longer to start than to answer.
   const docker = answering('docker', signal);
+  // It is awaited below, or not at all where Podman answers to the name.
   docker.catch(() => undefined);
   if (await isPodmanInDisguise(signal)) return await answering('podman', signal);
   if (wanted !== undefined) return await docker;

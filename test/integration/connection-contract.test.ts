@@ -11,27 +11,13 @@ import type { Connection } from '../../src/ssh/connection.js';
 import { openConnection, type ConnectionTarget } from '../../src/ssh/open-connection.js';
 import { noPrompter, type Prompter } from '../../src/ssh/prompter.js';
 import { quote, quoteAll } from '../../src/ssh/quote.js';
+import { answering } from '../support/answering.js';
 import { anyWord, shellWord } from '../support/text.js';
 import { startSshd, type ExtraSshd } from './extra-sshd.js';
 import { makeProject, onLogin, sandboxCluster } from './lab.js';
 
 const signal = new AbortController().signal;
 const password = 'correct horse';
-
-/** Gives the same answer to every question and keeps what it hears. */
-function answering(answer: string): Prompter & { asked: { question: string; secret: boolean }[]; told: string[] } {
-  const asked: { question: string; secret: boolean }[] = [];
-  const told: string[] = [];
-  return {
-    asked,
-    told,
-    tell: (text) => void told.push(text),
-    ask: (question, { secret }) => {
-      asked.push({ question, secret });
-      return Promise.resolve(answer);
-    },
-  };
-}
 
 /** Waits until what `look` gives no longer changes; for what must stop, and might stop late. */
 async function standstill(look: () => Promise<number>): Promise<number> {
