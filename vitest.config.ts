@@ -17,6 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          setupFiles: ['test/support/random-seed.ts'],
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**'],
           // On two busy cores, whatever touches many files takes its time.
@@ -26,6 +27,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
+          setupFiles: ['test/support/random-seed.ts'],
           include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/integration/sandbox.setup.ts'],
           // One cluster, two cores: files run one after the other.
