@@ -10,6 +10,7 @@ import type { CommonOptions, Context } from './context.js';
 /** Options that say what a run is, wherever it runs. */
 export interface RunOptions extends CommonOptions {
   name?: string;
+  template?: string;
   gpus?: string;
   cpus?: string;
   memory?: string;
@@ -41,6 +42,7 @@ export function parseRunRequest(words: string[], isCommand: boolean, options: Ru
     words,
     isCommand,
     ...(options.name === undefined ? {} : { name: parseName(options.name) }),
+    ...(options.template === undefined ? {} : { template: options.template }),
     resources: parseResources(options),
     // As in Docker, --env goes before what stands in a file.
     env: [...(options.envFile ?? []).flatMap((path) => readEnvFile(resolve(cwd, path))), ...(options.env ?? [])],

@@ -74,6 +74,9 @@ export type Cluster = z.output<typeof clusterSchema>;
 
 const clusterName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'is not a cluster name');
 
+/** The shape of a job: a file of slurm-templates/. */
+export const templateName = z.string().regex(/^[a-z][a-z0-9-]*$/, 'is not the name of a template');
+
 const engine = z.enum(['docker', 'podman'], { error: 'must be docker or podman' });
 
 /** How a Docker image becomes a SIF; `auto` looks at both sides and chooses. */
@@ -115,6 +118,7 @@ export const imageSchema = z
 export const projectSchema = z.strictObject({
   cluster: clusterName.optional(),
   name: slurmWord.optional(),
+  template: templateName.default('single'),
   image: imageSchema.prefault({}),
   engine: engine.optional(),
   convert: conversion.optional(),

@@ -32,6 +32,7 @@ export async function renderRunRecord(
     schemaVersion: 1,
     runId,
     name: plan.name,
+    template: plan.template.name,
     cluster: cluster.name,
     createdAt: new Date().toISOString(),
     hpcrunVersion: packageVersion(),

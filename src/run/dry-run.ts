@@ -2,7 +2,7 @@ import type { ClusterFacts } from '../cluster/probe.js';
 import { takeSnapshot } from '../cluster/snapshot.js';
 import { emptyImage, type ImageInfo } from '../image/engine.js';
 import { formatBytes } from '../progress.js';
-import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
+import { renderJobScript } from '../slurm/job-script.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import { describeCommand, describeImage, type Plan } from './plan.js';
 import { makeRunId } from './run-id.js';
@@ -42,7 +42,7 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
       `send ${snapshot.files.length} files of ${plan.project.directory} (${formatBytes(snapshot.sizeBytes)}), unless this tree is there`,
       'submit the script below with sbatch; ~, variables of the cluster and <…> in it are filled in then',
     ],
-    script: renderJobScript(await loadTemplate('single'), {
+    script: renderJobScript(plan.template, {
       ...renderScriptInput(session, record),
       imageBytes: '<size>',
     }),

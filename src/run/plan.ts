@@ -9,6 +9,7 @@ import { HpcrunError, isMissing } from '../errors.js';
 import { isSettable } from '../image/container-metadata.js';
 import type { BuildRequest } from '../image/engine.js';
 import type { RequestedCommand } from '../image/container-command.js';
+import { loadTemplate, type Template } from '../slurm/templates.js';
 
 /** What the user asked for on the command line. */
 export interface SubmitRequest {
@@ -17,6 +18,8 @@ export interface SubmitRequest {
   /** Whether the words stood behind `--`. */
   isCommand: boolean;
   name?: string;
+  /** The shape of the job: a file of slurm-templates/. */
+  template?: string;
   resources: Resources;
   /** `NAME=value` or `NAME`, as for `docker run --env`. */
   env: string[];
@@ -50,6 +53,7 @@ export interface ImagePlan {
 /** Everything that is decided before anything is done. */
 export interface Plan extends ImagePlan {
   name: string;
+  template: Template;
   project: Project;
   command: RequestedCommand;
   /** The job's working directory in the container. */
@@ -61,8 +65,8 @@ export interface Plan extends ImagePlan {
 }
 
 /**
- * Turns a request into a plan. Reads nothing but the script's own file status. Throws SCRIPT_NOT_FOUND,
- * SCRIPT_OUTSIDE_PROJECT, DOCKERFILE_NOT_FOUND, IMAGE_NOT_FOUND or VARIABLE_MISSING.
+ * Turns a request into a plan. Reads nothing but the template and the script's own file status. Throws SCRIPT_NOT_FOUND,
+ * SCRIPT_OUTSIDE_PROJECT, DOCKERFILE_NOT_FOUND, IMAGE_NOT_FOUND, VARIABLE_MISSING or TEMPLATE_NOT_FOUND.
  */
 export async function planRun(
   project: Project,
@@ -75,6 +79,7 @@ export async function planRun(
   const inside = relative(directory, cwd).split(sep).join('/');
   return {
     name: request.name ?? config.name ?? defaultName(command, directory),
+    template: await loadTemplate(request.template ?? config.template, directory),
     project,
     ...(await planImage(project, request, env)),
     command,

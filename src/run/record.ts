@@ -9,6 +9,8 @@ const recordSchema = z.object({
   schemaVersion: z.literal(1),
   runId: z.string().refine(isRunId, 'is not a run id'),
   name: z.string(),
+  /** The shape of its job: the name of a file in slurm-templates/. */
+  template: z.string().default('single'),
   cluster: z.string(),
   createdAt: z.iso.datetime(),
   hpcrunVersion: z.string(),

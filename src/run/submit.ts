@@ -3,7 +3,7 @@ import { HpcrunError } from '../errors.js';
 import { splitEnvironment } from '../image/container-metadata.js';
 import type { ImageInfo } from '../image/engine.js';
 import { withStep } from '../progress.js';
-import { loadTemplate, renderJobScript } from '../slurm/job-script.js';
+import { renderJobScript } from '../slurm/job-script.js';
 import type { Connection } from '../ssh/connection.js';
 import { RateLimit } from '../transfer/rate-limit.js';
 import { readChanges } from './changes.js';
@@ -51,10 +51,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
 
   const record = await renderRunRecord(session, plan, { facts, image, snapshot, runId: makeRunId(new Date()) });
   requireOnNodes(session.cluster, record.binds);
-  const jobScript = renderJobScript(
-    await loadTemplate('single'),
-    renderScriptInput(session, record, image.probesContainers),
-  );
+  const jobScript = renderJobScript(plan.template, renderScriptInput(session, record, image.probesContainers));
   const variables = {
     ...proxyVariables(session.cluster),
     ...(image.isNative ? {} : imageVariables(image.info)),

@@ -1,10 +1,8 @@
 import ejs from 'ejs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { packageDirectory } from '../package-directory.js';
 import { quote } from '../ssh/quote.js';
 import { renderDirectives, type JobHead } from './directives.js';
 import type { SlurmRules } from './rules.js';
+import type { Template } from './templates.js';
 
 /** Everything a job script says. Paths are absolute, on the cluster or in the container. */
 export interface JobScript {
@@ -40,17 +38,8 @@ export interface JobScript {
   hpcrunVersion: string;
 }
 
-/** The names of the templates in slurm-templates/. */
-export type TemplateName = 'single';
-
-export async function loadTemplate(name: TemplateName): Promise<string> {
-  const read = (file: string) => readFile(join(packageDirectory(), 'slurm-templates', file), 'utf8');
-  const [template, nodeProbe] = await Promise.all([read(`${name}.sbatch.ejs`), read('node-probe.sh')]);
-  return template.replace("<%- include('node-probe') %>", () => nodeProbe);
-}
-
 /** Renders a batch script. Pure; values enter it through the shell quoter or the directives only. */
-export function renderJobScript(template: string, script: JobScript): string {
+export function renderJobScript(template: Template, script: JobScript): string {
   const { rules = {}, containerCommand, proxy, computeInternet } = script;
   const directives = renderDirectives(script.head, rules);
   const usesGpu = (script.head.resources.gpus?.count ?? 0) > 0;
@@ -75,7 +64,7 @@ export function renderJobScript(template: string, script: JobScript): string {
     gpuOption: rules.gpus?.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),
   };
-  return ejs.render(template, values, { escape: quoteForScript, strict: false });
+  return ejs.render(template.text, values, { escape: quoteForScript, strict: false });
 }
 
 /** Shell code that prints where the container program is, what its module may be called, and the message where there is none. */

@@ -10,6 +10,7 @@ describe('hpcrun.yaml', () => {
     expect(parse('')).toEqual({
       image: { platform: 'auto', permissions: 'open' },
       mount: '/workspace',
+      template: 'single',
       binds: [],
       env: {},
       secrets: [],

@@ -11,6 +11,7 @@ import type { Plan } from '../../src/run/plan.js';
 
 const plan: Plan = {
   name: 'train',
+  template: { name: 'single', text: '', path: undefined },
   project: { directory: '/home/mia/project', config: projectSchema.parse({}) },
   image: { kind: 'name', name: 'img' },
   platform: undefined,

@@ -6,6 +6,7 @@ export function runRecord(changes: Partial<RunRecord> = {}): RunRecord {
     schemaVersion: 1,
     runId: '20261122-081530-k3f9',
     name: 'train',
+    template: 'single',
     cluster: 'claix',
     createdAt: '2026-11-22T08:15:30.000Z',
     hpcrunVersion: '0.1.0',

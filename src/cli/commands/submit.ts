@@ -16,6 +16,7 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
       .option('--wait', "show the job's output, wait for its end and exit with its status")
       .option('--dry-run', 'print the plan and the batch script; do nothing')
       .option('--name <name>', "the run's name (default: the script's)")
+      .option('--template <name>', 'the shape of the job (default: single)')
       .option('--gpus <[type:]n>', 'GPUs, such as 1 or h100:2')
       .option('--cpus <n>', 'CPU cores')
       .option('--memory <size>', 'memory, such as 32G')

@@ -9,7 +9,8 @@ import { convertImage } from '../../../src/image/convert.js';
 import type { ImageInfo } from '../../../src/image/engine.js';
 import type { RootfsSurvey } from '../../../src/image/rootfs-survey.js';
 import { renderEnvironment } from '../../../src/run/submission.js';
-import { loadTemplate, renderJobScript } from '../../../src/slurm/job-script.js';
+import { renderJobScript } from '../../../src/slurm/job-script.js';
+import { loadTemplate, type Template } from '../../../src/slurm/templates.js';
 import { loginContainer } from '../lab.js';
 import type { DifferentialCase } from './cases.js';
 import type { Observation } from './observation.js';
@@ -96,7 +97,7 @@ export class JobBatch {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  private async prepare(index: number, { wanted, info, sif }: PreparedRun, template: string, project: string) {
+  private async prepare(index: number, { wanted, info, sif }: PreparedRun, template: Template, project: string) {
     const runId = `run-${index}`;
     const here = join(this.directory, 'runs', runId);
     const there = this.layout.run(runId);
