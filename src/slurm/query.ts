@@ -1,54 +1,111 @@
 import { quote, quoteAll } from '../ssh/quote.js';
+import { parseJobIds, summarizeTasks, type JobIds, type TaskState } from './array-tasks.js';
 import { isEnded, parseElapsed, parseExitCode, parseState, parseWord, type JobState } from './states.js';
 
-/** What a run left behind on the cluster, and what SLURM says of its job. */
+/** What a run left behind on the cluster, and what SLURM says of its job or jobs. */
 export interface QueriedRun extends JobState {
   runId: string;
-  /** Undefined while sbatch has not answered. */
+  /** The first; undefined while sbatch has not answered. */
   jobId: string | undefined;
+  /** Those after the first, in the order they were submitted: further arrays of a sweep, links of a chain. */
+  otherJobIds?: string[] | undefined;
+  /** Of a sweep, by number. */
+  tasks?: TaskState[] | undefined;
 }
 
-/** The comment by which a run's job is found. */
-export function jobComment(runId: string): string {
-  return `hpcrun:${runId}`;
+/** The tasks of a sweep that one job array holds, both included. */
+export interface TaskSpan {
+  first: number;
+  last: number;
 }
+
+/** The comment by which a run's job is found; that of a sweep's array says, too, which of its tasks are in it. */
+export function jobComment(runId: string, span?: TaskSpan): string {
+  return `hpcrun:${runId}${span ? ` tasks ${span.first}-${span.last}` : ''}`;
+}
+
+// A site may have put something in front or behind.
+const commentPattern = /hpcrun:([0-9A-Za-z-]+)(?: tasks (\d+)-(\d+))?/;
 
 // A job's submit time and the receipt's come from two clocks.
 const clockSkewSeconds = 300;
 
+const sacctFields = 'JobID,State,ExitCode,Submit,Start,ElapsedRaw,NodeList,Reason,Comment';
+
 /**
  * The script, for `runRemote`, that asks for the state of runs: their receipts and sentinels, then squeue and sacct for all of them.
- * Without `runIds` it lists every run there is. Free-text fields are left out or come last, because they may hold `|`.
+ * Without `runIds` it lists every run there is. Free-text fields are left out or come last, because they may hold `|`. Tasks that
+ * wait are one line of squeue's, whose list is not to be cut off (squeue man page, SLURM_BITSTR_LEN); with -r, they would be one each.
  */
 export function renderQuery(runsDirectory: string, runIds: string[] | undefined): string {
   const which = runIds === undefined ? '*' : quoteAll(runIds);
   return `cd ${quote(runsDirectory)} 2>/dev/null || exit 0
-jobs=
+jobs= lost=
 for id in ${which}; do
   [ -d "$id" ] || continue
-  receipt= submitted= status=
-  if [ -r "$id/state/receipt" ]; then read -r receipt submitted <"$id/state/receipt"; fi
+  status= tasks=
   if [ -r "$id/state/exit" ]; then read -r status <"$id/state/exit"; fi
-  receipt=\${receipt%%;*}
-  printf 'run|%s|%s|%s|%s\\n' "$id" "$receipt" "$submitted" "$status"
-  if [ -n "$receipt" ]; then jobs=$jobs,$receipt; fi
+  if [ -r "$id/state/tasks" ]; then read -r tasks <"$id/state/tasks"; fi
+  printf 'run|%s|%s|%s\\n' "$id" "$status" "$tasks"
+  if [ -r "$id/state/receipt" ]; then
+    while read -r job submitted span; do
+      job=\${job%%;*}
+      printf 'job|%s|%s|%s\\n' "$job" "$submitted" "$span"
+      jobs=$jobs,$job
+    done <"$id/state/receipt"
+  else
+    lost="$lost $id"
+  fi
+  if [ -n "$tasks" ]; then (cd "$id/tasks" 2>/dev/null && grep -s '' */state/exit /dev/null); fi
 done
 find_slurm
 for name in $(env | sed -n 's/^\\(S\\(QUEUE\\|ACCT\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset "$name"; done
-SLURM_TIME_FORMAT=%s; export SLURM_TIME_FORMAT
-squeue --me --states=all -h -r -o 'squeue|%i|%T|%r|%S|%M|%N|%k' </dev/null || echo 'failed|squeue'
+SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0; export SLURM_TIME_FORMAT SLURM_BITSTR_LEN
+squeue --me --states=all -h -o 'squeue|%i|%T|%r|%S|%M|%N|%k' </dev/null || echo 'failed|squeue'
 if [ -n "$jobs" ]; then
-  sacct -n -P -X -D -j "\${jobs#,}" -o JobIDRaw,State,ExitCode,Submit,Start,ElapsedRaw,NodeList,Reason,Comment </dev/null | sed 's/^/sacct|/'
+  sacct -n -P -X -D -j "\${jobs#,}" -o ${sacctFields} </dev/null | sed 's/^/sacct|/'
+fi
+# Of runs whose submission was cut off, accounting may know a job by its comment; of those that are older, nothing will come any more.
+[ -z "$lost" ] || lost=$(find $lost -maxdepth 0 -mtime -2 -printf '%T@\\n' 2>/dev/null | sort -n | head -n 1)
+if [ -n "$lost" ]; then
+  since=$(date -d "@$((\${lost%.*} - ${clockSkewSeconds}))" +%Y-%m-%dT%H:%M:%S)
+  sacct -n -P -X -D -S "$since" -o ${sacctFields} </dev/null 2>/dev/null | sed -n 's/^.*hpcrun:.*/sacct|&/p'
 fi
 exit 0
 `;
 }
 
+/** One line of a receipt: a job that sbatch has taken. */
+interface ReceiptJob {
+  jobId: string;
+  submitTime: number | undefined;
+  span: TaskSpan | undefined;
+}
+
 interface Receipt {
   runId: string;
-  jobId: string | undefined;
-  submitTime: number | undefined;
+  jobs: ReceiptJob[];
   exitCode: number | undefined;
+  /** How many tasks a sweep has; undefined for other runs. */
+  taskCount: number | undefined;
+  /** By the number of the task. */
+  taskExitCodes: Map<number, number>;
+}
+
+/** What one source says of one job or array task. */
+interface Statement {
+  /** Of accounting alone. */
+  submitTime: number | undefined;
+  comment: string;
+  state: JobState;
+}
+
+/** What SLURM says, by `12` or, of an array task, `12_3`. */
+interface Statements {
+  queued: Map<string, Statement>;
+  accounted: Map<string, Statement[]>;
+  /** Jobs by the run that their comments name. */
+  byRun: Map<string, Map<string, TaskSpan | undefined>>;
 }
 
 export interface QueryResult {
@@ -63,9 +120,7 @@ export interface QueryResult {
  */
 export function parseQuery(output: string): QueryResult {
   const receipts: Receipt[] = [];
-  const queued = new Map<string, { comment: string; state: JobState }>();
-  const queuedByComment = new Map<string, string>();
-  const accounted = new Map<string, { submitTime: number; comment: string; state: JobState }[]>();
+  const statements: Statements = { queued: new Map(), accounted: new Map(), byRun: new Map() };
   let isComplete = true;
   for (const line of output.split('\n')) {
     const [source, ...fields] = line.split('|');
@@ -73,43 +128,124 @@ export function parseQuery(output: string): QueryResult {
       case 'run':
         receipts.push(parseReceipt(fields));
         break;
-      case 'squeue': {
-        const [jobId = ''] = fields;
-        const comment = fields.slice(6).join('|');
-        queued.set(jobId, { comment, state: parseQueued(fields) });
-        queuedByComment.set(comment, jobId);
+      case 'job':
+        receipts.at(-1)?.jobs.push(parseReceiptJob(fields));
         break;
-      }
-      case 'sacct': {
-        const [jobId = '', , , submit] = fields;
-        accounted.set(jobId, [
-          ...(accounted.get(jobId) ?? []),
-          { submitTime: Number(submit), comment: fields.slice(8).join('|'), state: parseAccounted(fields) },
-        ]);
+      case 'squeue':
+        addQueued(statements, fields);
         break;
-      }
+      case 'sacct':
+        addAccounted(statements, fields);
+        break;
       case 'failed':
         isComplete = false;
         break;
       case undefined:
-      default:
-        break;
+      default: {
+        const [, index, exitCode] = /^(\d+)\/state\/exit:(\d+)$/.exec(line) ?? [];
+        if (index !== undefined) receipts.at(-1)?.taskExitCodes.set(Number(index), Number(exitCode));
+      }
     }
   }
-  const runs = receipts.map((receipt) => {
-    const jobId = receipt.jobId ?? queuedByComment.get(jobComment(receipt.runId));
-    // An id may have been given out again after the controller was set up anew: older jobs are somebody else's.
-    const records = (jobId === undefined ? [] : (accounted.get(jobId) ?? [])).filter(
-      ({ submitTime, comment }) =>
-        isOwn(comment, receipt.runId) &&
-        (receipt.submitTime === undefined || submitTime >= receipt.submitTime - clockSkewSeconds),
-    );
-    const live = jobId === undefined ? undefined : queued.get(jobId);
-    const own = live && isOwn(live.comment, receipt.runId) ? live.state : undefined;
-    const state = combine(own, records.at(-1)?.state, receipt, jobId);
-    return { runId: receipt.runId, jobId, ...state };
+  return { runs: receipts.map((receipt) => describeRun(receipt, statements)), isComplete };
+}
+
+function addQueued({ queued, byRun }: Statements, fields: string[]): void {
+  const ids = parseJobIds(fields[0] ?? '');
+  if (!ids) return;
+  const comment = fields.slice(6).join('|');
+  const statement = { submitTime: undefined, comment, state: parseQueued(fields) };
+  for (const key of keysOf(ids)) queued.set(key, statement);
+  noteRun(byRun, ids.jobId, comment);
+}
+
+function addAccounted({ accounted, byRun }: Statements, fields: string[]): void {
+  const ids = parseJobIds(fields[0] ?? '');
+  if (!ids) return;
+  const comment = fields.slice(8).join('|');
+  const statement = { submitTime: Number(fields[3]), comment, state: parseAccounted(fields) };
+  for (const key of keysOf(ids)) {
+    const known = accounted.get(key);
+    if (known) known.push(statement);
+    else accounted.set(key, [statement]);
+  }
+  noteRun(byRun, ids.jobId, comment);
+}
+
+function keysOf({ jobId, tasks }: JobIds): string[] {
+  return tasks?.map((task) => `${jobId}_${task}`) ?? [jobId];
+}
+
+function noteRun(byRun: Statements['byRun'], jobId: string, comment: string): void {
+  const match = commentPattern.exec(comment);
+  const runId = match?.[1];
+  if (runId === undefined) return;
+  const jobs = byRun.get(runId) ?? new Map<string, TaskSpan | undefined>();
+  if (!jobs.has(jobId)) jobs.set(jobId, parseSpan(`${match?.[2] ?? ''}-${match?.[3] ?? ''}`));
+  byRun.set(runId, jobs);
+}
+
+/** The jobs that the receipt names, and those whose answer has not come as far as that. */
+function describeRun(receipt: Receipt, statements: Statements): QueriedRun {
+  const { runId, exitCode, taskCount } = receipt;
+  const known = new Set(receipt.jobs.map(({ jobId }) => jobId));
+  const found = [...(statements.byRun.get(runId) ?? [])].filter(([jobId]) => !known.has(jobId));
+  const jobs = [...receipt.jobs, ...found.map(([jobId, span]) => ({ jobId, span, submitTime: undefined }))];
+  const [jobId, ...others] = jobs.map((job) => job.jobId);
+  const ids = { runId, jobId, otherJobIds: others.length === 0 ? undefined : others };
+  if (taskCount === undefined) {
+    const states = jobs.map(({ jobId, submitTime }) => look(statements, jobId, { runId, submitTime }));
+    const { live, record } = chooseJob(states);
+    return { ...ids, ...combine(live, record, { exitCode, isSubmitted: jobs.length > 0 }) };
+  }
+  const tasks = describeTasks(receipt, jobs, taskCount, statements);
+  return { ...ids, ...summarizeTasks(tasks), tasks };
+}
+
+function describeTasks(receipt: Receipt, jobs: ReceiptJob[], count: number, statements: Statements): TaskState[] {
+  const { runId, taskExitCodes } = receipt;
+  const tasks = Array.from({ length: count }, (_, index): TaskState => {
+    return { ...unknownState, index, jobId: undefined, state: 'NOT_SUBMITTED' };
   });
-  return { runs, isComplete };
+  for (const { jobId, submitTime, span } of jobs) {
+    if (!span) continue;
+    for (let index = span.first; index <= Math.min(span.last, count - 1); index += 1) {
+      const taskId = `${jobId}_${index - span.first}`;
+      const { live, record } = look(statements, taskId, { runId, submitTime });
+      const state = combine(live, record, { exitCode: taskExitCodes.get(index), isSubmitted: true });
+      tasks[index] = { ...state, index, jobId: taskId };
+    }
+  }
+  return tasks;
+}
+
+/** What SLURM says of one job or task of a run. */
+interface Known {
+  live: JobState | undefined;
+  record: JobState | undefined;
+}
+
+function look(
+  { queued, accounted }: Statements,
+  id: string,
+  { runId, submitTime }: { runId: string; submitTime: number | undefined },
+): Known {
+  // An id may have been given out again after the controller was set up anew: older jobs are somebody else's.
+  const records = (accounted.get(id) ?? []).filter(
+    (record) =>
+      isOwn(record.comment, runId) &&
+      (submitTime === undefined || (record.submitTime ?? 0) >= submitTime - clockSkewSeconds),
+  );
+  const live = queued.get(id);
+  return { live: live && isOwn(live.comment, runId) ? live.state : undefined, record: records.at(-1)?.state };
+}
+
+/** Of a chain's jobs, the one that tells how the run stands: one that runs, or the first that waits, or the last that has ended. */
+function chooseJob(jobs: Known[]): Known {
+  const waiting = jobs.filter(({ live }) => live !== undefined && !isEnded(live.state));
+  const running = waiting.find(({ live }) => live?.state !== 'PENDING');
+  const ended = jobs.findLast(({ live, record }) => live !== undefined || record !== undefined);
+  return running ?? waiting[0] ?? ended ?? { live: undefined, record: undefined };
 }
 
 /** Whether a job is this run's, by its comment; where a site keeps no comments, it is taken to be. */
@@ -120,18 +256,16 @@ function isOwn(comment: string, runId: string): boolean {
 function combine(
   live: JobState | undefined,
   record: JobState | undefined,
-  receipt: Receipt,
-  jobId: string | undefined,
+  { exitCode, isSubmitted }: { exitCode: number | undefined; isSubmitted: boolean },
 ): JobState {
   if (live && !isEnded(live.state)) return live;
   // The job's own word goes first: sacct of SLURM 24.11 says 127 for 255 and 9 for 137.
-  const { exitCode } = receipt;
   if (record && isEnded(record.state)) return { ...record, exitCode: exitCode ?? record.exitCode };
   if (live) return { ...live, exitCode: exitCode ?? (live.state === 'COMPLETED' ? 0 : undefined) };
   if (exitCode !== undefined) {
     return { ...unknownState, ...record, state: exitCode === 0 ? 'COMPLETED' : 'FAILED', exitCode };
   }
-  return record ?? { ...unknownState, state: jobId === undefined ? 'NOT_SUBMITTED' : 'UNKNOWN' };
+  return record ?? { ...unknownState, state: isSubmitted ? 'UNKNOWN' : 'NOT_SUBMITTED' };
 }
 
 const unknownState: JobState = {
@@ -143,13 +277,23 @@ const unknownState: JobState = {
   startTime: undefined,
 };
 
-function parseReceipt([runId = '', jobId, submitTime, exitCode]: string[]): Receipt {
+function parseReceipt([runId = '', exitCode, taskCount]: string[]): Receipt {
   return {
     runId,
-    jobId: jobId === '' ? undefined : jobId,
-    submitTime: parseNumber(submitTime),
+    jobs: [],
     exitCode: parseNumber(exitCode),
+    taskCount: parseNumber(taskCount),
+    taskExitCodes: new Map(),
   };
+}
+
+function parseReceiptJob([jobId = '', submitTime, span = '']: string[]): ReceiptJob {
+  return { jobId, submitTime: parseNumber(submitTime), span: parseSpan(span) };
+}
+
+function parseSpan(text: string): TaskSpan | undefined {
+  const match = /^(\d+)-(\d+)$/.exec(text);
+  return match ? { first: Number(match[1]), last: Number(match[2]) } : undefined;
 }
 
 function parseQueued([, state = '', reason, start, elapsed = '', nodes]: string[]): JobState {

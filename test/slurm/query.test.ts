@@ -21,8 +21,9 @@ const run = (changes: Partial<QueriedRun>): QueriedRun => ({
 });
 
 // Lines as the script prints them; times are seconds (SLURM_TIME_FORMAT=%s).
-const receipt = `run|${a}|41|1000|`;
-const ended = `run|${a}|41|1000|7`;
+const ran = (status: string | number = '', runId = a, jobId = 41) => `run|${runId}|${status}|\njob|${jobId}|1000|`;
+const receipt = ran();
+const ended = ran(7);
 const squeue = (state: string, reason = 'None', nodes = '', comment = jobComment(a)) =>
   `squeue|41|${state}|${reason}|1100|1:05|${nodes}|${comment}`;
 const sacct = (state: string, exitCode: string, submit = 1001) =>
@@ -47,7 +48,7 @@ describe('parseQuery', () => {
     ],
     [
       'a job that ended well',
-      [`run|${a}|41|1000|0`, sacct('COMPLETED', '0:0')],
+      [ran(0), sacct('COMPLETED', '0:0')],
       { state: 'COMPLETED', exitCode: 0, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
     ],
     [
@@ -62,7 +63,7 @@ describe('parseQuery', () => {
     ],
     [
       'a job whose program ended with 255, of which sacct says 127',
-      [`run|${a}|41|1000|255`, sacct('FAILED', '127:0')],
+      [ran(255), sacct('FAILED', '127:0')],
       { state: 'FAILED', exitCode: 255, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
     ],
     [
@@ -72,7 +73,7 @@ describe('parseQuery', () => {
     ],
     [
       'a job whose id a live job of another run has by now',
-      [ended.replace('|7', '|0'), squeue('RUNNING', 'None', 'n1', jobComment(b))],
+      [ran(0), squeue('RUNNING', 'None', 'n1', jobComment(b))],
       { state: 'COMPLETED', exitCode: 0 },
     ],
     [
@@ -116,7 +117,7 @@ describe('parseQuery', () => {
       { state: 'COMPLETED', exitCode: 0, elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
     ],
     ['without accounting, by its own sentinel: failed', [ended], { state: 'FAILED', exitCode: 7 }],
-    ['without accounting, by its own sentinel: well', [`run|${a}|41|1000|0`], { state: 'COMPLETED', exitCode: 0 }],
+    ['without accounting, by its own sentinel: well', [ran(0)], { state: 'COMPLETED', exitCode: 0 }],
     [
       'without accounting, by what squeue still remembers',
       [receipt, squeue('COMPLETED', 'None', 'node01')],
@@ -128,15 +129,15 @@ describe('parseQuery', () => {
       { state: 'FAILED', exitCode: 7, reason: 'NonZeroExitCode', elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
     ],
     ['a job nobody knows any more', [receipt], { state: 'UNKNOWN' }],
-    ['a run without a job', [`run|${a}|||`], { state: 'NOT_SUBMITTED', jobId: undefined }],
+    ['a run without a job', [`run|${a}||`], { state: 'NOT_SUBMITTED', jobId: undefined }],
     [
       'a run without a receipt, by its comment',
-      [`run|${a}|||`, `squeue|40|RUNNING|None|1|0:01|n|${jobComment(b)}`, squeue('RUNNING', 'None', 'node01')],
+      [`run|${a}||`, `squeue|40|RUNNING|None|1|0:01|n|${jobComment(b)}`, squeue('RUNNING', 'None', 'node01')],
       { state: 'RUNNING', elapsedSeconds: 65, nodes: 'node01', startTime: 1100 },
     ],
     [
       'a run without a receipt among jobs of others',
-      [`run|${a}|||`, squeue('RUNNING', 'None', 'node01', 'a|b')],
+      [`run|${a}||`, squeue('RUNNING', 'None', 'node01', 'a|b')],
       { state: 'NOT_SUBMITTED', jobId: undefined },
     ],
     [
@@ -156,7 +157,7 @@ describe('parseQuery', () => {
     const { runs } = parseQuery(
       [
         receipt,
-        `run|${b}|42|1000|`,
+        ran('', b, 42),
         `squeue|42|RUNNING|None|1|0:01|n2|${jobComment(b)}`,
         squeue('PENDING', 'Priority'),
       ].join('\n'),
@@ -169,6 +170,102 @@ describe('parseQuery', () => {
 
   it('finds nothing in nothing', () => {
     expect(parseQuery('')).toEqual({ runs: [], isComplete: true });
+  });
+});
+
+describe('parseQuery of a sweep', () => {
+  const sweep = (lines: string[], { count = 4, receipts = ['job|41|1000|0-3'] } = {}) => {
+    const { runs } = parseQuery([`run|${a}||${count}`, ...receipts, ...lines].join('\n'));
+    const [only] = runs;
+    if (!only) throw new Error('no run');
+    return only;
+  };
+  const statesOf = ({ tasks = [] }: QueriedRun) => tasks.map(({ state }) => state);
+  const queued = (id: string, state: string, comment = jobComment(a)) =>
+    `squeue|${id}|${state}|None|1100|1:05|n1|${comment}`;
+  const accounted = (id: string, state: string, code = '0:0') =>
+    `sacct|${id}|${state}|${code}|1001|1100|65|n1|None|${jobComment(a, { first: 0, last: 3 })}`;
+
+  it('takes waiting tasks from one line, and the others from theirs', () => {
+    const run = sweep([queued('41_[2-3%1]', 'PENDING'), queued('41_1', 'RUNNING'), accounted('41_0', 'COMPLETED')]);
+    expect(statesOf(run)).toEqual(['COMPLETED', 'RUNNING', 'PENDING', 'PENDING']);
+    expect(run.tasks?.map(({ index, jobId }) => [index, jobId])).toEqual([
+      [0, '41_0'],
+      [1, '41_1'],
+      [2, '41_2'],
+      [3, '41_3'],
+    ]);
+    expect(run).toMatchObject({ state: 'RUNNING', jobId: '41', nodes: 'n1' });
+  });
+
+  it('knows tasks by their sentinels where accounting is off', () => {
+    const run = sweep(['0/state/exit:0', '2/state/exit:7', queued('41_3', 'RUNNING')]);
+    expect(statesOf(run)).toEqual(['COMPLETED', 'UNKNOWN', 'FAILED', 'RUNNING']);
+    expect(run.tasks?.[2]?.exitCode).toBe(7);
+  });
+
+  it('takes a requeued task by its last start', () => {
+    const run = sweep([accounted('41_0', 'NODE_FAIL', '1:0'), accounted('41_0', 'COMPLETED')]);
+    expect(statesOf(run)).toEqual(['COMPLETED', 'UNKNOWN', 'UNKNOWN', 'UNKNOWN']);
+  });
+
+  it('counts on through several arrays, and knows what SLURM has not taken', () => {
+    const run = sweep(
+      [accounted('41_0', 'COMPLETED'), accounted('41_1', 'COMPLETED'), accounted('44_0', 'FAILED', '3:0')],
+      {
+        receipts: ['job|41|1000|0-1', 'job|44|1000|2-2'],
+      },
+    );
+    expect(statesOf(run)).toEqual(['COMPLETED', 'COMPLETED', 'FAILED', 'NOT_SUBMITTED']);
+    expect(run.tasks?.[2]?.jobId).toBe('44_0');
+    expect(run).toMatchObject({ state: 'PENDING', reason: 'SubmitLimit', jobId: '41', otherJobIds: ['44'] });
+  });
+
+  it('finds an array whose receipt was not written, with its place in the sweep', () => {
+    const comment = jobComment(a, { first: 2, last: 3 });
+    const run = sweep([queued('44_[0-1]', 'PENDING', comment)], { receipts: ['job|41|1000|0-1'] });
+    expect(statesOf(run)).toEqual(['UNKNOWN', 'UNKNOWN', 'PENDING', 'PENDING']);
+    expect(run.otherJobIds).toEqual(['44']);
+  });
+
+  it("passes over another run's tasks under a reused id", () => {
+    const run = sweep([queued('41_[0-3]', 'RUNNING', jobComment(b)), '0/state/exit:0']);
+    expect(statesOf(run)).toEqual(['COMPLETED', 'UNKNOWN', 'UNKNOWN', 'UNKNOWN']);
+  });
+
+  it.each<[string, string[], Partial<QueriedRun>]>([
+    ['all well', [accounted('41_[0-3]', 'COMPLETED')], { state: 'COMPLETED', exitCode: 0 }],
+    [
+      'one failed',
+      [accounted('41_[0-2]', 'COMPLETED'), accounted('41_3', 'FAILED', '7:0')],
+      { state: 'FAILED', exitCode: 7 },
+    ],
+    [
+      'some failed in different ways',
+      [accounted('41_[0-1]', 'TIMEOUT'), accounted('41_[2-3]', 'FAILED', '7:0')],
+      { state: 'FAILED', exitCode: 1 },
+    ],
+    ['all cancelled', [accounted('41_[0-3]', 'CANCELLED by 1500')], { state: 'CANCELLED' }],
+    ['nothing submitted', [], { state: 'UNKNOWN' }],
+  ])('sums up: %s', (_, lines, expected) => {
+    expect(sweep(lines)).toMatchObject(expected);
+  });
+});
+
+describe('parseQuery of a chain', () => {
+  const chain = (lines: string[]) =>
+    parseQuery([`run|${a}||`, 'job|41|1000|', 'job|42|1100|', ...lines].join('\n')).runs[0];
+
+  it.each<[string, string[], string]>([
+    ['the link that runs', [squeue('COMPLETED'), squeue('RUNNING').replace('|41|', '|42|')], 'RUNNING'],
+    ['the link that waits', [sacct('TIMEOUT', '0:0'), squeue('PENDING').replace('|41|', '|42|')], 'PENDING'],
+    [
+      'the last that has ended',
+      [sacct('TIMEOUT', '0:0'), sacct('COMPLETED', '0:0').replace('|41|', '|42|')],
+      'COMPLETED',
+    ],
+  ])('is in the state of %s', (_, lines, state) => {
+    expect(chain(lines)).toMatchObject({ state, jobId: '41', otherJobIds: ['42'] });
   });
 });
 
@@ -198,6 +295,30 @@ describe('renderQuery', () => {
   it('asks for the runs it is given, as far as they are there', async () => {
     const { stdout } = runShell('/bin/sh', renderQuery(await makeRuns(), [b, 'gone', '*']));
     expect(parseQuery(stdout).runs.map(({ runId }) => runId)).toEqual([b]);
+  });
+
+  it('reads several jobs and the exit statuses of tasks', async () => {
+    const directory = await makeTemporaryDirectory();
+    await writeTree(directory, {
+      [`${a}/state/receipt`]: '41;claix 1000 0-1\n44 1100 2-2\n',
+      [`${a}/state/tasks`]: '3\n',
+      [`${a}/tasks/0/state/exit`]: '0\n',
+      [`${a}/tasks/2/state/exit`]: '7\n',
+      [`${b}/state/tasks`]: '2\n',
+    });
+    const { runs } = parseQuery(runShell('/bin/sh', `set -u\n${renderQuery(directory, undefined)}`).stdout);
+    expect(runs[0]).toMatchObject({ jobId: '41', otherJobIds: ['44'] });
+    expect(runs.map(({ tasks = [] }) => tasks.map(({ state, exitCode }) => [state, exitCode]))).toEqual([
+      [
+        ['COMPLETED', 0],
+        ['UNKNOWN', undefined],
+        ['FAILED', 7],
+      ],
+      [
+        ['NOT_SUBMITTED', undefined],
+        ['NOT_SUBMITTED', undefined],
+      ],
+    ]);
   });
 
   it('finds no run where there are none', async () => {
