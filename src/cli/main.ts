@@ -9,10 +9,6 @@ export async function main(argv: string[]): Promise<number> {
     if (error.code === 'EPIPE') process.exit(0);
     throw error;
   });
-  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
-    process.stdout.write(`${packageVersion()}\n`);
-    return 0;
-  }
   try {
     const { runProgram } = await import('./program.js');
     return await runProgram(argv);
