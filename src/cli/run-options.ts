@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseMount, parseVolume } from '../config/bind.js';
+import { resumeRequestSchema } from '../config/resume.js';
 import { resourcesSchema, type Resources } from '../config/resources.js';
 import { conversions, type Conversion } from '../config/schema.js';
 import { HpcrunError, isSystemError, messageOf } from '../errors.js';
@@ -27,6 +28,10 @@ export interface RunOptions extends CommonOptions {
   mailType?: string;
   mailUser?: string;
   sbatchArg?: string[];
+  resume?: boolean;
+  resumeBefore?: string;
+  maxRestarts?: string;
+  links?: string;
   env?: string[];
   envFile?: string[];
   volume?: string[];
@@ -42,8 +47,9 @@ export function parseRunRequest(words: string[], isCommand: boolean, options: Ru
     words,
     isCommand,
     ...(options.name === undefined ? {} : { name: parseName(options.name) }),
-    ...(options.template === undefined ? {} : { template: options.template }),
+    ...parseTemplate(options),
     resources: parseResources(options),
+    ...parseResume(options),
     // As in Docker, --env goes before what stands in a file.
     env: [...(options.envFile ?? []).flatMap((path) => readEnvFile(resolve(cwd, path))), ...(options.env ?? [])],
     binds: [...(options.volume ?? []).map(parseVolume), ...(options.mount ?? []).map(parseMount)],
@@ -56,7 +62,7 @@ export function parseRunRequest(words: string[], isCommand: boolean, options: Ru
 const ownOptions = [
   ...['--gpus', '--cpus', '--memory', '--partition', '--account', '--cluster', '--engine'],
   ...['--qos', '--constraint', '--reservation', '--dependency', '--begin', '--nodelist', '--sbatch-arg'],
-  ...['--wait', '--dry-run', '--offline', '--entrypoint', '--workdir'],
+  ...['--wait', '--dry-run', '--resume', '--links', '--offline', '--entrypoint', '--workdir'],
 ];
 
 /** The most common slip: options of hpcrun's behind the script, where they are the script's. */
@@ -106,6 +112,30 @@ function parseResources(options: RunOptions): Resources {
   const result = resourcesSchema.safeParse(present);
   if (result.success) return result.data;
   const lines = result.error.issues.map(({ path, message }) => `${flagOf(String(path[0]))}: ${message}`);
+  throw new HpcrunError('USAGE', lines.join('\n'), { hint: 'hpcrun submit --help' });
+}
+
+/** `--links` alone asks for a chain, too. */
+function parseTemplate({ template, links }: RunOptions): Pick<SubmitRequest, 'template'> {
+  const name = template ?? (links === undefined ? undefined : 'chain');
+  return name === undefined ? {} : { template: name };
+}
+
+/** What is said of the time limit, if anything. Throws USAGE. */
+function parseResume(options: RunOptions): Pick<SubmitRequest, 'resume'> {
+  const { resume, resumeBefore, maxRestarts, links } = options;
+  if (resume === false) return { resume };
+  const given = {
+    before: resumeBefore,
+    maxRestarts: maxRestarts === undefined ? undefined : Number(maxRestarts),
+    links: links === undefined ? undefined : Number(links),
+  };
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  if (Object.keys(present).length === 0) return resume === undefined ? {} : { resume };
+  const result = resumeRequestSchema.safeParse(present);
+  if (result.success) return { resume: result.data };
+  const flags: Record<string, string> = { before: '--resume-before', maxRestarts: '--max-restarts', links: '--links' };
+  const lines = result.error.issues.map(({ path, message }) => `${flags[String(path[0])] ?? '--resume'}: ${message}`);
   throw new HpcrunError('USAGE', lines.join('\n'), { hint: 'hpcrun submit --help' });
 }
 

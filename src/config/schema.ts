@@ -3,6 +3,7 @@ import { messageOf } from '../errors.js';
 import { parseVolume, type Bind } from './bind.js';
 import { parseBytes } from './quantities.js';
 import { quantity, resourcesSchema, slurmWord } from './resources.js';
+import { resumeSchema } from './resume.js';
 import { remotePath, siteSettings } from './site-settings.js';
 
 const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name');
@@ -131,6 +132,8 @@ export const projectSchema = z.strictObject({
   secrets: z.array(variableName).default([]),
   results: z.strictObject({ exclude: z.array(z.string()).default([]) }).prefault({}),
   resources: resourcesSchema.prefault({}),
+  /** What happens at the time limit. */
+  resume: resumeSchema.optional(),
   clusters: z.record(clusterName, clusterSchema).default({}),
 });
 

@@ -9,6 +9,9 @@ import { HpcrunError, isMissing } from '../errors.js';
 import { isSettable } from '../image/container-metadata.js';
 import type { BuildRequest } from '../image/engine.js';
 import type { RequestedCommand } from '../image/container-command.js';
+import { planResume } from './plan-resume.js';
+import type { RunRecord } from './record.js';
+import type { ResumeRequest } from '../config/resume.js';
 import { loadTemplate, type Template } from '../slurm/templates.js';
 
 /** What the user asked for on the command line. */
@@ -21,6 +24,8 @@ export interface SubmitRequest {
   /** The shape of the job: a file of slurm-templates/. */
   template?: string;
   resources: Resources;
+  /** What happens at the time limit, if anything is said of it. */
+  resume?: boolean | ResumeRequest;
   /** `NAME=value` or `NAME`, as for `docker run --env`. */
   env: string[];
   binds: Bind[];
@@ -62,6 +67,8 @@ export interface Plan extends ImagePlan {
   variables: Record<string, string>;
   /** Sources are still as the user wrote them. */
   binds: Bind[];
+  /** How it goes on at its time limit, if it does. */
+  resume?: RunRecord['resume'];
 }
 
 /**
@@ -76,10 +83,12 @@ export async function planRun(
 ): Promise<Plan> {
   const { config, directory } = project;
   const command = await planCommand(project, request, cwd);
+  const template = request.template ?? config.template;
+  const resources = { ...config.resources, ...request.resources };
   const inside = relative(directory, cwd).split(sep).join('/');
   return {
     name: request.name ?? config.name ?? defaultName(command, directory),
-    template: await loadTemplate(request.template ?? config.template, directory),
+    template: await loadTemplate(template, directory),
     project,
     ...(await planImage(project, request, env)),
     command,
@@ -90,6 +99,7 @@ export async function planRun(
       ...readVariables(request.env, env, '--env'),
     }),
     binds: [...config.binds, ...request.binds],
+    resume: planResume({ configured: config.resume, asked: request.resume, template, resources }),
   };
 }
 

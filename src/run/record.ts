@@ -65,6 +65,18 @@ const recordSchema = z.object({
     mailUser: z.string().optional(),
     sbatchArgs: z.array(z.object({ name: z.string(), value: z.string().optional() })).optional(),
   }),
+  /** How it goes on at its time limit, if it does. */
+  resume: z
+    .object({
+      /** So long before the limit SLURM tells the job. */
+      beforeSeconds: z.int(),
+      /** What the script is told by. */
+      signal: z.enum(['HUP', 'INT', 'USR1', 'USR2', 'TERM']),
+      maxRestarts: z.int(),
+      /** Of a chain: its jobs. */
+      links: z.int().optional(),
+    })
+    .optional(),
   /** Patterns of files that are not results, as in .gitignore. */
   resultsExclude: z.array(z.string()),
   /** The hpcrun root on the cluster, absolute. */

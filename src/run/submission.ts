@@ -230,7 +230,7 @@ fi
 if [ -n "$answer" ]; then
   printf '%s %s\\n' "$answer" "$(date +%s)" >"$run/state/receipt"
   record_use "\${answer%%;*}"
-  printf 'job %s\\n' "$answer"
+${renderLinks(record)}  printf 'job %s\\n' "$answer"
   exit 0
 fi
 cat "$run/state/sbatch.err" >&2
@@ -238,6 +238,27 @@ if grep -qiE 'timed out|unable to contact|communication|connection' "$run/state/
 ${renderAccountQuestion('cat "$run/state/sbatch.err"')}
 rm -rf "$run"
 exit ${refusedStatus}
+`;
+}
+
+/**
+ * Shell lines that submit the links of a chain behind the first, each after the one before; all of them or none. Empty for other
+ * runs.
+ */
+function renderLinks({ resume }: RunRecord): string {
+  if (resume?.links === undefined) return '';
+  return `  previous=\${answer%%;*}
+  for link in $(seq 2 ${resume.links}); do
+    if ! next=$(sbatch --parsable --dependency="afterany:$previous" "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null); then
+      scancel $(sed 's/[; ].*//' "$run/state/receipt") </dev/null
+      { printf 'link %s of the chain: ' "$link"; cat "$run/state/sbatch.err"; } >&2
+      rm -rf "$run"
+      exit ${refusedStatus}
+    fi
+    printf '%s %s\\n' "$next" "$(date +%s)" >>"$run/state/receipt"
+    previous=\${next%%;*}
+    record_use "$previous"
+  done
 `;
 }
 

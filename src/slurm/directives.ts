@@ -8,6 +8,7 @@ import {
   type SbatchOption,
   type SlurmRules,
 } from './rules.js';
+import type { SaveSignal } from './signals.js';
 
 /** What a job asks SLURM for. */
 export interface ResourceRequest {
@@ -32,6 +33,18 @@ export interface ResourceRequest {
   sbatchArgs?: { name: string; value?: string | undefined }[] | undefined;
 }
 
+/** How work that takes longer than its time limit goes on. */
+export interface ResumeRules {
+  /** How long before the limit SLURM tells the batch shell. */
+  beforeSeconds: number;
+  /** By which the batch shell tells the script. */
+  signal: SaveSignal;
+  /** How often it may be started anew. */
+  maxRestarts: number;
+  /** Of a chain: how many jobs are submitted at the beginning. */
+  links?: number | undefined;
+}
+
 export interface JobHead {
   name: string;
   /** Travels with the job, so that it can be found when an answer is lost. */
@@ -40,6 +53,8 @@ export interface JobHead {
   logPath: string;
   workingDirectory: string;
   resources: ResourceRequest;
+  /** How it goes on at its time limit, if it does. */
+  resume?: ResumeRules | undefined;
 }
 
 /**
@@ -61,6 +76,7 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
     ['chdir', head.workingDirectory],
     ['nodes', '1'],
     ['ntasks', '1'],
+    ...resumeOptions(head),
   ];
   const wished: SbatchOption[] = [
     ...optional('cpus-per-task', cpus?.toString()),
@@ -78,14 +94,23 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
     .map(([name, value]) => renderOption(name, value));
 }
 
+/** The batch shell is told before the limit, and the job may be put back into the queue (sbatch man page, --signal and --requeue). */
+function resumeOptions({ resume, resources }: JobHead): SbatchOption[] {
+  if (!resume) return [];
+  const signal: SbatchOption = ['signal', `B:USR1@${resume.beforeSeconds}`];
+  const isSaid = resources.sbatchArgs?.some(({ name }) => name === 'no-requeue' || name === 'requeue') ?? false;
+  // The links of a chain follow each other; none of them is to take its place in the queue anew by itself.
+  return resume.links !== undefined || isSaid ? [signal] : [signal, ['requeue', undefined]];
+}
+
 /** The user's own options take the place of others; generic resources add up in one option, where the first of them stands. */
 function addArguments(
   options: SbatchOption[],
   added: NonNullable<ResourceRequest['sbatchArgs']>,
-): [name: string, value: string | undefined][] {
-  const all: [name: string, value: string | undefined][] = [
+): SbatchOption[] {
+  const all: SbatchOption[] = [
     ...options.filter(([name]) => name === 'gres' || added.every((each) => each.name !== name)),
-    ...added.map(({ name, value }): [string, string | undefined] => [name, value]),
+    ...added.map(({ name, value }): SbatchOption => [name, value]),
   ];
   const gres = all.flatMap(([name, value]) => (name === 'gres' && value !== undefined ? [value] : []));
   const first = all.findIndex(([name]) => name === 'gres');

@@ -2,6 +2,7 @@ import ejs from 'ejs';
 import { quote } from '../ssh/quote.js';
 import { renderDirectives, type JobHead } from './directives.js';
 import type { SlurmRules } from './rules.js';
+import { saveSignals } from './signals.js';
 import type { Template } from './templates.js';
 
 /** Everything a job script says. Paths are absolute, on the cluster or in the container. */
@@ -27,6 +28,8 @@ export interface JobScript {
   modules: string[];
   /** What the site demands. */
   rules?: SlurmRules;
+  /** By which jobs are submitted there; undefined for sbatch. */
+  sbatch?: string | undefined;
   /** What runs containers on the nodes; undefined for apptainer or singularity, whichever is there. */
   containerCommand?: string | undefined;
   /** By which the nodes reach the internet. */
@@ -42,6 +45,7 @@ export interface JobScript {
 export function renderJobScript(template: Template, script: JobScript): string {
   const { rules = {}, containerCommand, proxy, computeInternet } = script;
   const directives = renderDirectives(script.head, rules);
+  const { resume } = script.head;
   const usesGpu = (script.head.resources.gpus?.count ?? 0) > 0;
   const { overlays = [], containersFile, isNative = true } = script;
   // Apptainer has no way to write these characters in a bind (user guide, Bind Paths and Mounts).
@@ -60,6 +64,7 @@ export function renderJobScript(template: Template, script: JobScript): string {
       proxy,
       computeInternet,
     },
+    resume: resume && { ...resume, signalNumber: saveSignals[resume.signal], sbatch: script.sbatch ?? 'sbatch' },
     ...renderContainerSearch(containerCommand),
     gpuOption: rules.gpus?.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),

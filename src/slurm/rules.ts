@@ -126,8 +126,8 @@ export function judgeRequest(asked: ResourceRequest, rules: SlurmRules): Judgeme
   return { problems, notes };
 }
 
-/** An option of sbatch, without the dashes, and its value. */
-export type SbatchOption = [name: string, value: string];
+/** An option of sbatch, without the dashes, and its value if it has one. */
+export type SbatchOption = [name: string, value: string | undefined];
 
 /** How memory is asked for: of a node as the user wrote it, or what each core gets of it. */
 export function memoryOptions(

@@ -37,6 +37,11 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
         'any other option of sbatch, such as --sbatch-arg=--exclusive (repeatable)',
         collect,
       )
+      .option('--resume', 'tell the script to save before the time limit, and start it anew until it ends by itself')
+      .option('--no-resume', 'not so, whatever hpcrun.yaml says')
+      .option('--resume-before <time>', 'so long before the limit (default: 2m, or a third of the limit)')
+      .option('--max-restarts <n>', 'start it anew so often at most (default: 50)')
+      .option('--links <n>', 'submit a chain of so many jobs at once, where none can be started anew (--template chain)')
       .option(
         '-e, --env <name[=value]>',
         'a variable for the job; without a value, your own is taken (repeatable)',
@@ -58,6 +63,7 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
     ['hpcrun submit train.py --epochs 3', "train.py's own arguments follow it"],
     ['hpcrun submit --gpus 1 --time 2h --wait train.py', 'one GPU for two hours; wait for the end'],
     ["hpcrun submit -v '$HPCWORK/data:/data:ro' train.py", 'with a directory of the cluster'],
+    ['hpcrun submit --resume --time 24h train.py', 'longer than the cluster allows: saves, and goes on'],
     ['hpcrun submit -- nvidia-smi', 'a program of the image'],
   );
 
