@@ -13,7 +13,8 @@ export function printLine(text: string): void {
 }
 
 /** A run as `--json` shows it; what is not known is null. */
-export function runObject({ record, jobId, state, exitCode, reason, elapsedSeconds, nodes, startTime }: RunStatus) {
+export function runObject(run: RunStatus) {
+  const { record, jobId, state, exitCode, reason, elapsedSeconds, nodes, startTime, restarts } = run;
   return {
     type: 'run',
     runId: record.runId,
@@ -25,6 +26,7 @@ export function runObject({ record, jobId, state, exitCode, reason, elapsedSecon
     elapsedSeconds: elapsedSeconds ?? null,
     cluster: record.cluster,
     nodes: nodes ?? null,
+    restarts: restarts ?? 0,
     startTime: startTime === undefined ? null : new Date(startTime * 1000).toISOString(),
   };
 }

@@ -84,6 +84,7 @@ function renderShown({ run, usage, directory }: ShownRun): string {
         : `${run.jobId} on ${record.cluster}${run.nodes === undefined ? '' : `, ${run.nodes}`}`,
     ],
     ['times', times.join(', ')],
+    ['restarts', run.restarts ? String(run.restarts) : undefined],
     ['asked for', describeAsked(record)],
     ['was given', usage?.allocated],
     ['used', used.join(', ')],

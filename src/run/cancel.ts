@@ -1,3 +1,4 @@
+import { RemoteLayout } from '../cluster/layout.js';
 import { HpcrunError } from '../errors.js';
 import { isEnded } from '../slurm/states.js';
 import { quoteAll } from '../ssh/quote.js';
@@ -17,10 +18,13 @@ export interface CancelResult {
 export async function cancelRuns(session: Session, records: RunRecord[]): Promise<CancelResult[]> {
   const { runs } = await queryRuns(session, records);
   const live = runs.filter(({ state, jobId }) => !isEnded(state) && jobId !== undefined);
-  const jobIds = live.flatMap(({ jobId }) => (jobId === undefined ? [] : [jobId]));
+  const jobIds = live.flatMap(({ jobId, otherJobIds = [] }) => (jobId === undefined ? [] : [jobId, ...otherJobIds]));
   if (jobIds.length > 0) {
     const connection = await session.connect();
+    const states = live.map(({ record }) => new RemoteLayout(record.root).run(record.runId).state);
     const script = `find_slurm
+# A job that is about to start itself anew looks for this.
+for state in ${quoteAll(states)}; do : >"$state/cancelled"; done
 scancel ${quoteAll(jobIds)} </dev/null || exit 4
 `;
     const result = await runRemote(connection, 'cancelling', script, { signal: session.signal, expected: [4] });

@@ -41,7 +41,9 @@ export function planResume({ configured, asked, template, resources }: ResumeInp
     links,
   } = { ...(typeof configured === 'object' ? configured : {}), ...(typeof asked === 'object' ? asked : {}) };
   if (isChain && links === undefined) {
-    throw new HpcrunError('USAGE', 'a chain needs to know how many jobs it has', { hint: '--template chain --links 4' });
+    throw new HpcrunError('USAGE', 'a chain needs to know how many jobs it has', {
+      hint: '--template chain --links 4',
+    });
   }
   const third = resources.time === undefined ? usualSeconds : Math.floor(resources.time / 3);
   const beforeSeconds = before ?? Math.max(leastSeconds, Math.min(usualSeconds, third));

@@ -104,10 +104,7 @@ function resumeOptions({ resume, resources }: JobHead): SbatchOption[] {
 }
 
 /** The user's own options take the place of others; generic resources add up in one option, where the first of them stands. */
-function addArguments(
-  options: SbatchOption[],
-  added: NonNullable<ResourceRequest['sbatchArgs']>,
-): SbatchOption[] {
+function addArguments(options: SbatchOption[], added: NonNullable<ResourceRequest['sbatchArgs']>): SbatchOption[] {
   const all: SbatchOption[] = [
     ...options.filter(([name]) => name === 'gres' || added.every((each) => each.name !== name)),
     ...added.map(({ name, value }): SbatchOption => [name, value]),

@@ -11,6 +11,8 @@ export interface QueriedRun extends JobState {
   otherJobIds?: string[] | undefined;
   /** Of a sweep, by number. */
   tasks?: TaskState[] | undefined;
+  /** How often its work has been started anew: after a time limit, a preemption, the failure of a node. */
+  restarts?: number | undefined;
 }
 
 /** The tasks of a sweep that one job array holds, both included. */
@@ -43,10 +45,11 @@ export function renderQuery(runsDirectory: string, runIds: string[] | undefined)
 jobs= lost=
 for id in ${which}; do
   [ -d "$id" ] || continue
-  status= tasks=
+  status= tasks= restarts= last=
   if [ -r "$id/state/exit" ]; then read -r status <"$id/state/exit"; fi
   if [ -r "$id/state/tasks" ]; then read -r tasks <"$id/state/tasks"; fi
-  printf 'run|%s|%s|%s\\n' "$id" "$status" "$tasks"
+  if [ -r "$id/state/restarts" ]; then read -r restarts last _ <"$id/state/restarts"; fi
+  printf 'run|%s|%s|%s|%s|%s\\n' "$id" "$status" "$tasks" "$restarts" "$last"
   if [ -r "$id/state/receipt" ]; then
     while read -r job submitted span; do
       job=\${job%%;*}
@@ -90,6 +93,9 @@ interface Receipt {
   taskCount: number | undefined;
   /** By the number of the task. */
   taskExitCodes: Map<number, number>;
+  restarts: number | undefined;
+  /** The job of its last start. */
+  lastJobId: string | undefined;
 }
 
 /** What one source says of one job or array task. */
@@ -192,9 +198,13 @@ function describeRun(receipt: Receipt, statements: Statements): QueriedRun {
   const found = [...(statements.byRun.get(runId) ?? [])].filter(([jobId]) => !known.has(jobId));
   const jobs = [...receipt.jobs, ...found.map(([jobId, span]) => ({ jobId, span, submitTime: undefined }))];
   const [jobId, ...others] = jobs.map((job) => job.jobId);
-  const ids = { runId, jobId, otherJobIds: others.length === 0 ? undefined : others };
+  const ids = { runId, jobId, otherJobIds: others.length === 0 ? undefined : others, restarts: receipt.restarts };
   if (taskCount === undefined) {
-    const states = jobs.map(({ jobId, submitTime }) => look(statements, jobId, { runId, submitTime }));
+    // The work has ended, whatever SLURM says of the links of a chain that were left.
+    const last = jobs.filter(({ jobId }) => exitCode !== undefined && jobId === receipt.lastJobId);
+    const states = (last.length > 0 ? last : jobs).map(({ jobId, submitTime }) =>
+      look(statements, jobId, { runId, submitTime }),
+    );
     const { live, record } = chooseJob(states);
     return { ...ids, ...combine(live, record, { exitCode, isSubmitted: jobs.length > 0 }) };
   }
@@ -277,13 +287,15 @@ const unknownState: JobState = {
   startTime: undefined,
 };
 
-function parseReceipt([runId = '', exitCode, taskCount]: string[]): Receipt {
+function parseReceipt([runId = '', exitCode, taskCount, restarts, lastJobId]: string[]): Receipt {
   return {
     runId,
     jobs: [],
     exitCode: parseNumber(exitCode),
     taskCount: parseNumber(taskCount),
     taskExitCodes: new Map(),
+    restarts: parseNumber(restarts),
+    lastJobId,
   };
 }
 

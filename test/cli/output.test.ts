@@ -79,6 +79,7 @@ describe('runObject', () => {
       cluster: 'claix',
       nodes: 'node01',
       startTime: '2023-11-14T22:13:20.000Z',
+      restarts: 0,
     });
     const nothing = { jobId: undefined, nodes: undefined, elapsedSeconds: undefined, startTime: undefined };
     const unknown = runObject(run(nothing));

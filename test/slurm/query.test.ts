@@ -30,6 +30,45 @@ const sacct = (state: string, exitCode: string, submit = 1001) =>
   `sacct|41|${state}|${exitCode}|${submit}|1100|65|node01|None`;
 
 describe('parseQuery', () => {
+  const job = (jobId: number, state: string, exitCode = '0:0') =>
+    `sacct|${jobId}|${state}|${exitCode}|1001|1100|65|node01|None|${jobComment(a)}`;
+  const waits = (jobId: number) => `squeue|${jobId}|PENDING|Dependency|N/A|0:00||${jobComment(a)}`;
+  const chain = (status: string, restarts: string) => [
+    `run|${a}|${status}||${restarts}`,
+    ...[41, 42, 43].map((jobId) => `job|${jobId}|1000|`),
+  ];
+  it.each<[string, string[], Partial<QueriedRun>]>([
+    [
+      'that has ended in its second link, the third being cancelled by it',
+      [...chain('0', '1|42'), job(41, 'COMPLETED'), job(42, 'COMPLETED'), job(43, 'CANCELLED by 1500')],
+      { state: 'COMPLETED', exitCode: 0, restarts: 1 },
+    ],
+    [
+      'that has ended in its second link, the third being still there',
+      [...chain('3', '1|42'), waits(43), job(41, 'COMPLETED'), job(42, 'FAILED', '3:0'), job(43, 'PENDING')],
+      { state: 'FAILED', exitCode: 3, restarts: 1 },
+    ],
+    [
+      'that has ended where there is no accounting',
+      [...chain('3', '1|42'), waits(43)],
+      { state: 'FAILED', exitCode: 3, restarts: 1 },
+    ],
+    [
+      'between two links',
+      [...chain('', '0|41'), waits(42), waits(43), job(41, 'COMPLETED')],
+      { state: 'PENDING', exitCode: undefined, reason: 'Dependency', restarts: 0 },
+    ],
+    [
+      'that somebody has cancelled',
+      [...chain('', '0|41'), job(41, 'CANCELLED by 1500'), job(42, 'CANCELLED by 1500'), job(43, 'CANCELLED by 1500')],
+      { state: 'CANCELLED', restarts: 0 },
+    ],
+  ])('knows how a chain stands %s', (_, lines, expected) => {
+    expect(parseQuery(lines.join('\n')).runs).toMatchObject([
+      { runId: a, jobId: '41', otherJobIds: ['42', '43'], ...expected },
+    ]);
+  });
+
   it.each<[string, string[], Partial<QueriedRun>]>([
     [
       'a waiting job',

@@ -41,7 +41,10 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
       .option('--no-resume', 'not so, whatever hpcrun.yaml says')
       .option('--resume-before <time>', 'so long before the limit (default: 2m, or a third of the limit)')
       .option('--max-restarts <n>', 'start it anew so often at most (default: 50)')
-      .option('--links <n>', 'submit a chain of so many jobs at once, where none can be started anew (--template chain)')
+      .option(
+        '--links <n>',
+        'submit a chain of so many jobs at once, where none can be started anew (--template chain)',
+      )
       .option(
         '-e, --env <name[=value]>',
         'a variable for the job; without a value, your own is taken (repeatable)',
