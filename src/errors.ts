@@ -52,6 +52,7 @@ const exitStatusByCode = {
   CONTAINER_UNUSABLE: 7,
   RUN_NOT_FOUND: 8,
   RUN_AMBIGUOUS: 2,
+  RUN_NOT_RUNNING: 8,
   INTERRUPTED: 130,
 } as const;
 

@@ -25,10 +25,14 @@ export interface Context {
   signal: AbortSignal;
 }
 
-export function makeContext(options: CommonOptions): Context {
+/** @param signals what the user may end the command with */
+export function makeContext(
+  options: CommonOptions,
+  signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'],
+): Context {
   const controller = new AbortController();
   // The first Ctrl-C ends the work in order, a second one ends hpcrun at once.
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  for (const name of signals) {
     process.on(name, () => {
       if (!controller.signal.aborted) controller.abort(interrupted());
       else if (name === 'SIGINT') process.exit(130);

@@ -70,3 +70,13 @@ export function describeRun(run: RunStatus): string {
 export function noteAdvice({ terminal }: Pick<Context, 'terminal'>, advice: string | undefined): void {
   if (advice !== undefined) terminal.note(`  ${advice}`);
 }
+
+/** Writes bytes as they are; the promise is settled when there is room for more. */
+export function writeAll(stream: NodeJS.WriteStream): (chunk: Buffer) => void | Promise<void> {
+  return (chunk) => {
+    if (stream.write(chunk)) return;
+    return new Promise((resolve) => {
+      stream.once('drain', resolve);
+    });
+  };
+}

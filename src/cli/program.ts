@@ -4,6 +4,7 @@ import { packageVersion } from '../package-directory.js';
 import { defineConnection } from './commands/connection.js';
 import { defineFirstSteps } from './commands/first-steps.js';
 import { defineImages } from './commands/images.js';
+import { defineInside } from './commands/inside.js';
 import { defineRun } from './commands/run.js';
 import { defineRuns } from './commands/runs.js';
 import { defineSandbox } from './commands/sandbox.js';
@@ -54,6 +55,7 @@ function defineProgram(argv: string[], setStatus: SetStatus): Command {
   defineSubmit(program, argv, setStatus);
   defineRun(program, argv, setStatus);
   defineRuns(program, setStatus);
+  defineInside(program, setStatus);
   defineFirstSteps(program, setStatus);
   defineConnection(program, setStatus);
   defineImages(program, setStatus);

@@ -1,5 +1,6 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { HpcrunError } from '../errors.js';
+import type { TerminalRequest, TerminalSize } from './connection.js';
 import { printable } from './terminal-text.js';
 
 /** How a command on the far side ended. */
@@ -19,6 +20,8 @@ export interface Channel {
   readonly stderr: Readable;
   /** Settles when the channel is gone; never fails. */
   readonly ended: Promise<ChannelEnd>;
+  /** Tells its terminal of a new size; missing where the transport cannot. */
+  resize?(size: TerminalSize): void;
   /** Lets go of it at once, whatever the far side does. */
   close(): void;
 }
@@ -29,8 +32,11 @@ export interface ChannelSource {
   readonly description: string;
   /** Settles when the connection has ended, whoever ended it. */
   readonly closed: Promise<void>;
-  /** Starts a command with the account's login shell. Throws SessionRefused, CONNECTION_LOST, REMOTE_TIMEOUT or INTERRUPTED. */
-  openChannel(command: string, signal: AbortSignal): Promise<Channel>;
+  /**
+   * Starts a command with the account's login shell, on a terminal if one is asked for. Throws SessionRefused, CONNECTION_LOST,
+   * REMOTE_TIMEOUT or INTERRUPTED.
+   */
+  openChannel(command: string, signal: AbortSignal, terminal?: TerminalRequest): Promise<Channel>;
   /** As `Connection.forward`. */
   forward?(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
   close(): void;

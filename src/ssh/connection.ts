@@ -21,6 +21,27 @@ export interface RemoteResult {
 export interface StreamOptions extends RunOptions {
   /** Called with the script's output as it arrives; a promise holds the far side back until it is settled. */
   onStdout: (chunk: Buffer) => void | Promise<void>;
+  /** Called with its standard error as it arrives; without it, the last of it is in the result. */
+  onStderr?: ((chunk: Buffer) => void | Promise<void>) | undefined;
+  /**
+   * Runs the script on a terminal of its own over there, without echo and output conversion until the script wants them. Both
+   * outputs then come as one; what is connected to the terminal is hung up when the stream ends, whoever ends it.
+   */
+  terminal?: TerminalRequest | undefined;
+}
+
+export interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
+/** What a terminal on the far side should be like. */
+export interface TerminalRequest {
+  /** TERM. */
+  type: string;
+  size: TerminalSize;
+  /** Told whom to call with later sizes; returns what ends that. */
+  onResize?: ((resize: (size: TerminalSize) => void) => () => void) | undefined;
 }
 
 /** An authenticated connection to a cluster's login node, over which any number of scripts may run at once. */

@@ -1,5 +1,5 @@
 import { HpcrunError } from '../errors.js';
-import { inputTakenStatus, replacedStatus, undecodableStatus } from './frame.js';
+import { inputTakenStatus, noTerminalStatus, replacedStatus, undecodableStatus } from './frame.js';
 import { printable } from './terminal-text.js';
 
 const shownCharacters = 1000;
@@ -35,6 +35,12 @@ function diagnose(exitCode: number, noise: string): { what: string; hint: string
     return {
       what: `${file} there starts another shell in the place of the login shell, and the command is lost`,
       hint: `Let the file${look} do so only in interactive shells, or ask your cluster to change the login shell (chsh).`,
+    };
+  }
+  if (exitCode === noTerminalStatus) {
+    return {
+      what: 'the server gives no terminal',
+      hint: 'PermitTTY of its sshd may forbid it. Commands without -t work all the same.',
     };
   }
   if (exitCode === undecodableStatus || /base64.*not found/i.test(noise)) {

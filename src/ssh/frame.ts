@@ -1,3 +1,5 @@
+import type { TerminalSize } from './connection.js';
+
 // Linux limits one argument to 128 KiB (MAX_ARG_STRLEN); base64 adds a third.
 const maximumScriptBytes = 90_000;
 const noiseLimitBytes = 65_536;
@@ -12,14 +14,21 @@ export const guardLine = 'exit 97\n';
 export const replacedStatus = 97;
 export const inputTakenStatus = 98;
 export const undecodableStatus = 96;
+export const noTerminalStatus = 95;
 
 /**
  * The command line that runs `script` under /bin/sh whatever the login shell is. Only characters that mean the same in
  * sh, bash, zsh, tcsh and fish are used; the script itself travels as base64. `marker` is printed on both outputs before and,
  * with the status, after the script, so that whatever else is printed there can be told from the script's own output.
  * @param options.isGuarded whether standard input begins with `guardLine`
+ * @param options.terminal the size of the terminal that it runs on; there, both outputs are one and lines end as they do elsewhere
  */
-export function renderFramedCommand(script: string, marker: string, options: { isGuarded: boolean }): string {
+export function renderFramedCommand(
+  script: string,
+  marker: string,
+  options: { isGuarded: boolean; terminal?: TerminalSize | undefined },
+): string {
+  const { terminal } = options;
   const bytes = Buffer.from(script, 'utf8');
   if (bytes.length > maximumScriptBytes) throw new RangeError(`remote script of ${bytes.length} bytes is too long`);
   const steps = [
@@ -29,12 +38,16 @@ export function renderFramedCommand(script: string, marker: string, options: { i
     // A start-up file may have left a PATH without the system's own programs.
     'command -v base64 >/dev/null || PATH=$PATH:/usr/bin:/bin',
     `hpcrun_script="$(printf %s ${bytes.toString('base64')} | base64 -d)" || exit ${undecodableStatus}`,
+    // Transports differ in what they know of the size.
+    ...(terminal
+      ? [`stty -echo -onlcr rows ${terminal.rows} cols ${terminal.columns} || exit ${noTerminalStatus}`]
+      : []),
     `echo ${marker}`,
-    `echo ${marker} >&2`,
+    ...(terminal ? ['tty'] : [`echo ${marker} >&2`]),
     '(eval "$hpcrun_script")',
     'hpcrun_status=$?',
     `echo ${marker}:$hpcrun_status`,
-    `echo ${marker}:$hpcrun_status >&2`,
+    ...(terminal ? [] : [`echo ${marker}:$hpcrun_status >&2`]),
     'exit $hpcrun_status',
   ];
   return `exec /bin/sh -c '${steps.join('; ')}'`;

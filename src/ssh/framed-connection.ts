@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { interrupted, throwIfInterrupted } from '../errors.js';
+import { HpcrunError, interrupted, throwIfInterrupted } from '../errors.js';
 import { connectionLost, SessionRefused, timedOut, type Channel, type ChannelSource } from './channel.js';
-import type { Connection, RemoteResult, RunOptions, StreamOptions } from './connection.js';
+import type { Connection, RemoteResult, RunOptions, StreamOptions, TerminalSize } from './connection.js';
 import { explainClosedFrame } from './explain-closed-frame.js';
 import { FrameReader, guardLine, renderFramedCommand, replacedStatus } from './frame.js';
+import { quote } from './quote.js';
 import { ScriptInput } from './script-input.js';
 
 const commandTimeoutMs = 120_000;
@@ -131,15 +132,20 @@ export class FramedConnection implements Connection {
     options: StreamOptions,
     onStarted: () => void,
   ): Promise<Omit<RemoteResult, 'stdout'>> {
-    const { signal, timeoutMs } = options;
+    const { signal, timeoutMs, terminal } = options;
     throwIfInterrupted(signal);
     // Any number of scripts may run at once.
     setMaxListeners(0, signal);
+    // A terminal does not keep what is sent to it before its shell is there, nor long lines.
+    if (terminal && this.shell === 'unknown') await this.run(':', { signal });
+    if (terminal && this.shell === 'replaced') throw noTerminalHere(this.description);
     const marker = `hpcrun-${randomBytes(9).toString('hex')}`;
     const { shell } = this;
-    const command = renderFramedCommand(script, marker, { isGuarded: shell === 'unknown' });
+    const command = renderFramedCommand(script, marker, { isGuarded: shell === 'unknown', terminal: terminal?.size });
     // What it is told to run, a shell that is replaced does not hear; the one in its place reads its input.
-    const channel = this.count(await this.source.openChannel(shell === 'replaced' ? 'exec /bin/sh' : command, signal));
+    const channel = this.count(
+      await this.source.openChannel(shell === 'replaced' ? 'exec /bin/sh' : command, signal, terminal),
+    );
     // A server closes a channel only when the script has ended, which may be never: hpcrun does not wait for that.
     let end: (error: Error) => void = () => undefined;
     let isOver = false;
@@ -156,15 +162,24 @@ export class FramedConnection implements Connection {
         : setTimeout(() => {
             end(timedOut(this.description, timeoutMs));
           }, timeoutMs);
-    const follower = new Follower(channel, marker, {
-      onStdout: (chunk) => (isOver ? undefined : options.onStdout(chunk)),
+    let endResizing: (() => void) | undefined;
+    const onStdout = (chunk: Buffer) => (isOver ? undefined : options.onStdout(chunk));
+    const onTerminal = (path: string) => {
+      endResizing = terminal?.onResize?.(this.resizer(channel, path, signal));
+    };
+    const handlers = {
+      onStdout: terminal ? afterFirstLine(onTerminal, onStdout) : onStdout,
+      onStderr: options.onStderr && ((chunk: Buffer) => (isOver ? undefined : options.onStderr?.(chunk))),
       onStarted: () => {
         if (this.shell === 'unknown') this.shell = 'direct';
-        if (shell === 'replaced') send();
+        if (isSentLater) send();
         input.commit();
         onStarted();
       },
-    });
+    };
+    const follower = new Follower(channel, marker, handlers, terminal !== undefined);
+    // Into a terminal nothing goes before its echo is off.
+    const isSentLater = shell === 'replaced' || terminal !== undefined;
     const send = () => {
       input.send(channel.stdin).catch(end);
     };
@@ -173,13 +188,14 @@ export class FramedConnection implements Connection {
         channel.stdin.write(`${command}\n`);
         // A shell may read further than its line and must not find there what is for the script; some wait for the end.
         if (input.isEmpty) channel.stdin.end();
-      } else {
+      } else if (!isSentLater) {
         if (shell === 'unknown') channel.stdin.write(guardLine);
         send();
       }
       return await Promise.race([this.judge(channel, follower, shell), ended]);
     } finally {
       isOver = true;
+      endResizing?.();
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
       channel.close();
@@ -203,11 +219,49 @@ export class FramedConnection implements Connection {
     throw explainClosedFrame(this.description, exitCode, follower.noise);
   }
 
+  /** What tells a terminal of its size; where the transport cannot, stty over there does. */
+  private resizer(channel: Channel, path: string, signal: AbortSignal): (size: TerminalSize) => void {
+    return (size) => {
+      if (channel.resize) channel.resize(size);
+      else {
+        const script = `exec stty rows ${size.rows} cols ${size.columns} <${quote(path)}`;
+        // The terminal may have ended meanwhile; its size then is of no interest.
+        this.run(script, { signal }).catch(() => undefined);
+      }
+    };
+  }
+
   private count(channel: Channel): Channel {
     this.open.add(channel.ended);
     void channel.ended.then(() => this.open.delete(channel.ended));
     return channel;
   }
+}
+
+function noTerminalHere(description: string): HpcrunError {
+  return new HpcrunError(
+    'REMOTE_SHELL_UNUSABLE',
+    `${description} gives no terminal: a start-up file there puts another shell in the place of the login shell`,
+    { hint: 'Let it do so only in interactive shells. Commands without -t work all the same.' },
+  );
+}
+
+/** Gives the first line to one, and all that follows to another. */
+function afterFirstLine(
+  onLine: (line: string) => void,
+  onRest: (chunk: Buffer) => void | Promise<void>,
+): (chunk: Buffer) => void | Promise<void> {
+  let line: Buffer | undefined = Buffer.alloc(0);
+  return (chunk) => {
+    if (line === undefined) return onRest(chunk);
+    line = Buffer.concat([line, chunk]);
+    const end = line.indexOf(0x0a);
+    if (end === -1) return;
+    const [first, rest] = [line.subarray(0, end), line.subarray(end + 1)];
+    line = undefined;
+    onLine(first.toString('latin1'));
+    if (rest.length > 0) return onRest(rest);
+  };
 }
 
 /** Reads both outputs of a framed script. */
@@ -221,7 +275,12 @@ class Follower {
   constructor(
     channel: Channel,
     marker: string,
-    handlers: { onStdout: (chunk: Buffer) => void | Promise<void>; onStarted: () => void },
+    handlers: {
+      onStdout: (chunk: Buffer) => void | Promise<void>;
+      onStderr: ((chunk: Buffer) => void | Promise<void>) | undefined;
+      onStarted: () => void;
+    },
+    isTerminal: boolean,
   ) {
     this.out = new FrameReader(marker);
     this.err = new FrameReader(marker);
@@ -234,9 +293,13 @@ class Follower {
       return chunk.length > 0 ? handlers.onStdout(chunk) : undefined;
     });
     const stderr = readFrame(channel.stderr, this.err, (chunk) => {
+      if (handlers.onStderr) return chunk.length > 0 ? handlers.onStderr(chunk) : undefined;
       this.stderrBytes = Buffer.concat([this.stderrBytes, chunk]).subarray(-stderrLimitBytes);
     });
-    this.finished = Promise.all([stdout, stderr]).then(() => this.out.status ?? this.err.status);
+    // A terminal has one output.
+    this.finished = Promise.all(isTerminal ? [stdout] : [stdout, stderr]).then(
+      () => this.out.status ?? this.err.status,
+    );
   }
 
   get isStarted(): boolean {

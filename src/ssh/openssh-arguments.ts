@@ -46,9 +46,11 @@ export function renderMasterArguments(
  * Arguments of `ssh` to use a connection that is there, before those that say what for. It never makes a connection of its own,
  * should the other one be gone, and keeps its messages out of the far side's standard error.
  */
-export function renderSharedArguments(socket: string, logFile: string): string[] {
+export function renderSharedArguments(socket: string, logFile: string, wantsTerminal = false): string[] {
   return [
-    ...['-F', 'none', '-S', escapeTokens(socket), '-T', '-x', '-a', '-E', logFile],
+    ...['-F', 'none', '-S', escapeTokens(socket), wantsTerminal ? '-tt' : '-T', '-x', '-a', '-E', logFile],
+    // What is typed is the far side's, also a tilde.
+    ...(wantsTerminal ? ['-e', 'none'] : []),
     ...options({ ControlMaster: 'no', ProxyCommand: 'exit 1', LogLevel: 'ERROR' }),
   ];
 }

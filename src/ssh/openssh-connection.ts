@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { isMissing, throwIfInterrupted } from '../errors.js';
 import { connectionLost, forwardRefused, type Channel, type ChannelEnd, type ChannelSource } from './channel.js';
-import type { Connection } from './connection.js';
+import type { Connection, TerminalRequest } from './connection.js';
 import { FramedConnection } from './framed-connection.js';
 import type { OpenOptions } from './login.js';
 import { renderSharedArguments } from './openssh-arguments.js';
@@ -45,10 +45,10 @@ class OpensshChannels implements ChannelSource {
     this.master.close();
   }
 
-  openChannel(command: string, signal: AbortSignal): Promise<Channel> {
+  openChannel(command: string, signal: AbortSignal, terminal?: TerminalRequest): Promise<Channel> {
     throwIfInterrupted(signal);
     if (this.master.lost) return Promise.reject(connectionLost(this.description, this.master.lost));
-    const { child, ended } = this.start(['--', unusedHost, command]);
+    const { child, ended } = this.start(['--', unusedHost, command], terminal);
     return Promise.resolve({
       stdin: child.stdin,
       stdout: child.stdout,
@@ -80,10 +80,15 @@ class OpensshChannels implements ChannelSource {
     return Promise.resolve(stream);
   }
 
-  private start(use: string[]): { child: ChildProcessWithoutNullStreams; ended: Promise<ChannelEnd> } {
+  private start(
+    use: string[],
+    terminal?: TerminalRequest,
+  ): { child: ChildProcessWithoutNullStreams; ended: Promise<ChannelEnd> } {
     const logFile = join(this.master.directory, randomBytes(6).toString('hex'));
-    const argv = [...renderSharedArguments(this.master.socket, logFile), ...use];
-    const child = spawn('ssh', argv, { detached: true, stdio: 'pipe', env: this.env });
+    const argv = [...renderSharedArguments(this.master.socket, logFile, terminal !== undefined), ...use];
+    // It tells the server of its own TERM.
+    const env = terminal ? { ...this.env, TERM: terminal.type } : this.env;
+    const child = spawn('ssh', argv, { detached: true, stdio: 'pipe', env });
     // The far side may well close its input early; its exit status says what happened.
     child.stdin.on('error', () => undefined);
     const ended = new Promise<ChannelEnd>((resolve) => {

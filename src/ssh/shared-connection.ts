@@ -13,6 +13,7 @@ import {
   type Answer,
   type Reply,
   type Request,
+  type Resize,
   type SharedStatus,
   type Welcome,
 } from './sharing/messages.js';
@@ -217,7 +218,7 @@ class SharedConnection implements Connection {
   }
 
   stream(script: string, options: StreamOptions): Promise<Omit<RemoteResult, 'stdout'>> {
-    const { stdin, signal, timeoutMs, onStdout } = options;
+    const { stdin, signal, timeoutMs, onStdout, onStderr, terminal } = options;
     throwIfInterrupted(signal);
     return new Promise((resolve, reject) => {
       const errors: Buffer[] = [];
@@ -228,6 +229,7 @@ class SharedConnection implements Connection {
         isOver = true;
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
+        endResizing?.();
         channel.close();
         act();
       };
@@ -254,16 +256,22 @@ class SharedConnection implements Connection {
         }
       };
       const channel = this.client.multiplexer.open(
-        { kind: 'exec', script, hasInput: stdin !== undefined } satisfies Request,
+        {
+          kind: 'exec',
+          script,
+          hasInput: stdin !== undefined,
+          streamsErrors: onStderr !== undefined,
+          ...(terminal ? { terminal: { type: terminal.type, size: terminal.size } } : {}),
+        } satisfies Request,
         {
           onData: (chunk) => {
             if (isOver) return;
-            if (areErrors) {
+            if (areErrors && !onStderr) {
               errors.push(chunk);
               return;
             }
             try {
-              const taken = onStdout(chunk);
+              const taken = areErrors ? onStderr?.(chunk) : onStdout(chunk);
               return taken && take(taken);
             } catch (error) {
               fail(error);
@@ -271,7 +279,7 @@ class SharedConnection implements Connection {
           },
           onMessage: (message) => {
             const reply = replySchema.parse(message);
-            if (reply.type === 'errors') areErrors = true;
+            if (reply.type === 'errors' || reply.type === 'output') areErrors = reply.type === 'errors';
             else if (reply.type === 'exit') {
               settle(() => {
                 resolve({ stderr: Buffer.concat(errors).toString('utf8'), exitCode: reply.exitCode });
@@ -284,6 +292,9 @@ class SharedConnection implements Connection {
           },
         },
       );
+      const endResizing = terminal?.onResize?.((size) => {
+        channel.message({ type: 'resize', size } satisfies Resize);
+      });
       if (stdin !== undefined) sendInput(channel, stdin, () => isOver).catch(fail);
     });
   }

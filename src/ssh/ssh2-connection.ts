@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Client, ClientChannel } from 'ssh2';
+import type { Client, ClientChannel, PseudoTtyOptions } from 'ssh2';
 import { type HpcrunError, interrupted } from '../errors.js';
 import {
   connectionLost,
@@ -10,7 +10,7 @@ import {
   type ChannelEnd,
   type ChannelSource,
 } from './channel.js';
-import type { Connection } from './connection.js';
+import type { Connection, TerminalRequest } from './connection.js';
 import { FramedConnection } from './framed-connection.js';
 import { KeyRing } from './key-ring.js';
 import { login, openSocket, type OpenOptions } from './login.js';
@@ -84,12 +84,12 @@ class Ssh2Channels implements ChannelSource {
     this.closeAll();
   }
 
-  async openChannel(command: string, signal: AbortSignal): Promise<Channel> {
+  async openChannel(command: string, signal: AbortSignal, terminal?: TerminalRequest): Promise<Channel> {
     let opened: Channel | undefined;
     await this.ask<ClientChannel>(
       signal,
       (answer) =>
-        this.client.exec(command, (error, channel) => {
+        this.client.exec(command, terminal ? { pty: ptyOf(terminal) } : {}, (error, channel) => {
           // Before anybody else has a turn.
           if (!error) opened = this.watch(channel);
           answer(error, channel);
@@ -182,11 +182,18 @@ class Ssh2Channels implements ChannelSource {
       stdout: channel,
       stderr: channel.stderr,
       ended,
+      resize: ({ rows, columns }) => {
+        if (!channel.destroyed) channel.setWindow(rows, columns, 0, 0);
+      },
       close: () => {
         channel.close();
       },
     };
   }
+}
+
+function ptyOf({ type, size: { columns, rows } }: TerminalRequest): PseudoTtyOptions {
+  return { term: type, cols: columns, rows, width: 0, height: 0 };
 }
 
 /** The server's answer, RFC 4254, section 5.1; OpenSSH says "connect failed" beyond MaxSessions. */

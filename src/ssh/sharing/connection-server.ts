@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { Readable, type Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { HpcrunError, interrupted } from '../../errors.js';
+import type { TerminalSize } from '../connection.js';
 import type { Prompter } from '../prompter.js';
 import type { ConnectionHolder } from './connection-holder.js';
 import { parseLine, readLine } from './hello.js';
@@ -13,6 +14,7 @@ import {
   helloSchema,
   protocolVersion,
   requestSchema,
+  resizeSchema,
   type Reply,
   type Request,
   type SharedStatus,
@@ -108,12 +110,17 @@ async function serve(channel: Channel, request: Request, inputs: ServerInputs): 
 
 async function serveExec(
   channel: Channel,
-  { script, hasInput }: Extract<Request, { kind: 'exec' }>,
+  { script, hasInput, streamsErrors, terminal }: Extract<Request, { kind: 'exec' }>,
   holder: ConnectionHolder,
 ): Promise<void> {
   const aborting = new AbortController();
   const input = new ChannelInput();
+  let resize: ((size: TerminalSize) => void) | undefined;
   channel.listen({
+    onMessage: (message) => {
+      const parsed = resizeSchema.safeParse(message);
+      if (parsed.success) resize?.(parsed.data.size);
+    },
     onData: (chunk) => input.receive(chunk),
     onEnd: () => {
       input.push(null);
@@ -124,14 +131,40 @@ async function serveExec(
   });
   const { signal } = aborting;
   const connection = await holder.acquire();
+  const outputs = new Outputs(channel);
+  const onResize = (listener: (size: TerminalSize) => void) => {
+    resize = listener;
+    return () => {
+      resize = undefined;
+    };
+  };
   const { stderr, exitCode } = await connection.stream(script, {
     signal,
-    onStdout: (chunk) => channel.write(chunk),
+    onStdout: (chunk) => outputs.write('output', chunk),
+    ...(streamsErrors ? { onStderr: (chunk) => outputs.write('errors', chunk) } : {}),
     ...(hasInput ? { stdin: input } : {}),
+    ...(terminal ? { terminal: { ...terminal, onResize } } : {}),
   });
-  reply(channel, { type: 'errors' });
-  await channel.write(Buffer.from(stderr, 'utf8'));
+  await outputs.write('errors', Buffer.from(stderr, 'utf8'));
   reply(channel, { type: 'exit', exitCode });
+}
+
+/** Two outputs through one channel: a message goes before what belongs to the other one. */
+class Outputs {
+  private current: 'output' | 'errors' = 'output';
+  private queue = Promise.resolve();
+
+  constructor(private readonly channel: Channel) {}
+
+  /** Settles when all of it is on its way. */
+  write(which: 'output' | 'errors', chunk: Buffer): Promise<void> {
+    this.queue = this.queue.then(async () => {
+      if (this.current !== which) reply(this.channel, { type: which });
+      this.current = which;
+      await this.channel.write(chunk);
+    });
+    return this.queue;
+  }
 }
 
 /** What comes through a channel, as a stream that is filled no faster than it is read. */

@@ -3,7 +3,7 @@ import { HpcrunError, isErrorCode, messageOf } from '../../errors.js';
 import type { ConnectionTarget } from '../open-connection.js';
 
 /** Changes with every change of what is sent over the socket. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 /** What the process that holds a connection is told when it is started. */
 export interface HolderSettings {
@@ -35,9 +35,22 @@ export const welcomeSchema = z.object({
 });
 export type Welcome = z.output<typeof welcomeSchema>;
 
+const terminalSizeSchema = z.object({ columns: z.int().nonnegative(), rows: z.int().nonnegative() });
+
+/** What a client says in the channel of a script that runs on a terminal. */
+export const resizeSchema = z.object({ type: z.literal('resize'), size: terminalSizeSchema });
+export type Resize = z.output<typeof resizeSchema>;
+
 /** What a client opens a channel for. */
 export const requestSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('exec'), script: z.string(), hasInput: z.boolean() }),
+  z.object({
+    kind: z.literal('exec'),
+    script: z.string(),
+    hasInput: z.boolean(),
+    /** Whether standard error is wanted as it comes, and not only the last of it at the end. */
+    streamsErrors: z.boolean(),
+    terminal: z.object({ type: z.string(), size: terminalSizeSchema }).optional(),
+  }),
   z.object({ kind: z.literal('forward'), host: z.string(), port: z.int().min(1).max(65_535) }),
   /** `columns`: the width of the terminal on which questions will be shown. */
   z.object({ kind: z.literal('login'), columns: z.int().nonnegative().optional() }),
@@ -75,8 +88,9 @@ const failureSchema = z.object({
 
 /** What the holder of the connection says in a channel. */
 export const replySchema = z.discriminatedUnion('type', [
-  /** What follows is standard error. */
+  /** What follows is standard error, or standard output again. */
   z.object({ type: z.literal('errors') }),
+  z.object({ type: z.literal('output') }),
   z.object({ type: z.literal('exit'), exitCode: z.number() }),
   z.object({ type: z.literal('done') }),
   z.object({ type: z.literal('status'), status: statusSchema }),

@@ -1,0 +1,44 @@
+import type { Readable } from 'node:stream';
+import { RemoteLayout } from '../../cluster/layout.js';
+import { HpcrunError } from '../../errors.js';
+import type { TerminalRequest } from '../../ssh/connection.js';
+import { isEnded } from '../../slurm/states.js';
+import type { RunRecord } from '../record.js';
+import type { Session } from '../session.js';
+import { queryRun } from '../status.js';
+import { notRunningStatus, renderExec } from './exec-script.js';
+
+export interface ExecIo {
+  /** Of a terminal, what is typed; else what `ControlledInput` sends. */
+  stdin: Readable;
+  onStdout: (chunk: Buffer) => void | Promise<void>;
+  onStderr: (chunk: Buffer) => void | Promise<void>;
+  terminal?: TerminalRequest | undefined;
+}
+
+/**
+ * Runs a command in a container like that of a run's job, on its first node, and returns its exit status. Throws RUN_NOT_RUNNING,
+ * and what a connection throws.
+ */
+export async function execInRun(session: Session, record: RunRecord, command: string[], io: ExecIo): Promise<number> {
+  const run = new RemoteLayout(record.root, record.store).run(record.runId);
+  const connection = await session.connect();
+  const { exitCode } = await connection.stream(renderExec({ run, command, terminal: io.terminal?.type }), {
+    ...io,
+    signal: session.signal,
+  });
+  if (exitCode === notRunningStatus) await explainNotRunning(session, record);
+  return exitCode;
+}
+
+/** Throws RUN_NOT_RUNNING if that is so: the status may be the command's own. */
+export async function explainNotRunning(session: Session, record: RunRecord): Promise<void> {
+  const { run } = await queryRun(session, record);
+  if (run.state === 'RUNNING') return;
+  const reason = run.reason === undefined ? '' : ` (${run.reason})`;
+  throw new HpcrunError('RUN_NOT_RUNNING', `run ${record.runId} is not running: it is ${run.state}${reason}`, {
+    hint: isEnded(run.state)
+      ? `Submit it again, or look at what it left: hpcrun logs ${record.runId}`
+      : `Try again when it runs: hpcrun status ${record.runId}`,
+  });
+}
