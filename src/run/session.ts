@@ -7,7 +7,7 @@ import { RemoteLayout } from '../cluster/layout.js';
 import type { ContainerEngine, EngineName } from '../image/engine.js';
 import type { Connection } from '../ssh/connection.js';
 import { KeyRing } from '../ssh/key-ring.js';
-import type { Prompter } from '../ssh/prompter.js';
+import { noPrompter, type Prompter } from '../ssh/prompter.js';
 import { openConnection } from '../ssh/open-connection.js';
 import { findSharedConnection } from '../ssh/shared-connection.js';
 import { withSlurmCommands } from '../slurm/slurm-commands.js';
@@ -57,18 +57,38 @@ export class Session {
 
   /** The connection of `hpcrun connect`, or else one of its own: logs in at the first call. */
   readonly connect = (): Promise<Connection> => {
-    this.connection ??= this.openConnection().then((opened) =>
+    this.connection ??= this.openConnection({ unattended: false }).then((opened) =>
       withSlurmCommands(opened, this.inputs.cluster.slurm ?? {}),
     );
     return this.connection;
   };
 
-  private async openConnection(): Promise<Connection> {
-    const { cluster, directories, env, prompter, signal } = this.inputs;
+  /**
+   * A new connection in the place of one that is lost.
+   * @param options.unattended whether nobody is to be asked anything, so that only keys are tried
+   */
+  async reconnect(options: { unattended: boolean }): Promise<Connection> {
+    const lost = this.connection;
+    this.connection = undefined;
+    lost?.then(
+      (connection) => {
+        connection.close();
+      },
+      () => undefined,
+    );
+    this.connection = this.openConnection(options).then((opened) =>
+      withSlurmCommands(opened, this.inputs.cluster.slurm ?? {}),
+    );
+    return await this.connection;
+  }
+
+  private async openConnection({ unattended }: { unattended: boolean }): Promise<Connection> {
+    const { cluster, directories, env, signal } = this.inputs;
+    const prompter = unattended ? noPrompter : this.inputs.prompter;
     const place = sharedPlace(cluster, directories, env);
     const shared = place && (await findSharedConnection(place, packageVersion()));
     if (shared) return shared;
-    return await openConnection(connectionTarget(cluster), { env, prompter, signal, keys: this.keys });
+    return await openConnection(connectionTarget(cluster), { env, prompter, signal, keys: this.keys, unattended });
   }
 
   /** Docker or Podman. Throws ENGINE_MISSING or ENGINE_FAILED. */

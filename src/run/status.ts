@@ -1,6 +1,6 @@
 import type { RemoteLayout } from '../cluster/layout.js';
 import { HpcrunError, messageOf } from '../errors.js';
-import { parseQuery, renderQuery, type QueriedRun } from '../slurm/query.js';
+import { neverSubmitted, parseQuery, renderQuery, type QueriedRun } from '../slurm/query.js';
 import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
@@ -46,8 +46,19 @@ export async function queryStatus(
       statuses.push({ ...run, record: updated });
     } else statuses.push({ ...run, record });
   }
+  const there = new Set(statuses.map(({ runId }) => runId));
+  for (const record of known.values()) {
+    if (there.has(record.runId) || runIds?.includes(record.runId) === false) continue;
+    if (record.jobId !== null || record.root !== layout.root) continue;
+    if (Date.parse(record.createdAt) < Date.now() - forgottenAfterMs) await session.records.remove(record.runId);
+    else statuses.push({ ...neverSubmitted, runId: record.runId, record });
+  }
+  statuses.sort((one, other) => (one.runId < other.runId ? -1 : 1));
   return { runs: statuses, isComplete };
 }
+
+/** So long is it shown that a submission was broken off before it arrived. */
+const forgottenAfterMs = 24 * 3_600_000;
 
 /** Records from this machine, and from the cluster for runs that were submitted elsewhere. */
 async function loadRecords(session: Session, layout: RemoteLayout, runIds: string[]): Promise<Map<string, RunRecord>> {

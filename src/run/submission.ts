@@ -15,7 +15,7 @@ import { quote } from '../ssh/quote.js';
 import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
 import { explainRefusal, renderAccountQuestion } from '../slurm/explain-refusal.js';
-import { jobComment } from '../slurm/query.js';
+import { renderFindJob } from '../slurm/find-job.js';
 import { imageParts, type RemotePart } from './image-parts.js';
 import { renderRecord, type RunRecord } from './record.js';
 
@@ -47,6 +47,9 @@ const refusedStatus = 93;
 const bindMissingStatus = 94;
 const slurmMissingStatus = 95;
 const uncertainStatus = 96;
+const unreachableStatus = 89;
+/** hpcrun itself has given this attempt up, because it had lost sight of it. */
+const givenUpStatus = 88;
 
 /** The last entry of what is sent: without it, something is missing, wherever the tar was cut. */
 const completeEntry = 'complete';
@@ -54,24 +57,25 @@ const completeEntry = 'complete';
 /**
  * Hands a run over to the cluster in one remote command: checks that everything it needs is there, makes the run's
  * directory and work copy, and calls sbatch. The same shell that calls sbatch writes its answer down. `code` says
- * what of the project's files is sent along; undefined for nothing. Throws CODE_UNSENDABLE, SLURM_REFUSED, BIND_SOURCE_MISSING, SLURM_MISSING, REMOTE_DISK_FULL, and
- * SUBMISSION_UNCERTAIN if the connection broke before the answer came.
+ * what of the project's files is sent along; undefined for nothing. `attempt` tells several of one run apart. Throws CODE_UNSENDABLE,
+ * SLURM_REFUSED, BIND_SOURCE_MISSING, SLURM_MISSING, REMOTE_DISK_FULL, and SUBMISSION_UNCERTAIN if the connection broke before the
+ * answer came, whose error is then the cause.
  */
 export async function submitToCluster(
   connection: Connection,
   layout: RemoteLayout,
   submission: Submission,
-  options: { code: Delivery | undefined; signal: AbortSignal },
+  options: { code: Delivery | undefined; attempt: string; signal: AbortSignal },
 ): Promise<SubmissionResult> {
-  const script = scriptPrelude + renderSubmissionScript(layout, submission, options.code);
+  const script = scriptPrelude + renderSubmissionScript(layout, submission, options);
   let result;
   try {
-    // sbatch itself tries for two minutes before it gives up.
+    // sbatch itself tries for two minutes before it gives up, and then its job is looked for.
     result = await connection.run(script, {
-      stdin: renderBundle(layout, submission, options.code),
+      stdin: renderBundle(layout, submission, options),
       signal: options.signal,
       // A parallel file system takes its time for each file.
-      timeoutMs: 180_000 + submission.snapshot.sizeBytes / 20 + submission.snapshot.files.length * 50,
+      timeoutMs: 400_000 + submission.snapshot.sizeBytes / 20 + submission.snapshot.files.length * 50,
     });
   } catch (error) {
     // Neither of these has come as far as sbatch.
@@ -104,6 +108,12 @@ export async function submitToCluster(
           hint: 'A bind needs its source to exist on the cluster: create it there, or correct the path.',
         },
       );
+    case unreachableStatus:
+      throw new HpcrunError(
+        'SLURM_REFUSED',
+        `SLURM does not answer on ${submission.record.cluster}: ${printable(result.stderr.trim())}`,
+        { hint: 'Nothing was submitted. Try again in some minutes; sites announce when SLURM is down.' },
+      );
     case uncertainStatus:
       throw uncertain(submission.record, `sbatch said: ${printable(result.stderr.trim())}`);
     case slurmMissingStatus:
@@ -127,9 +137,13 @@ function uncertain(record: RunRecord, why: string, cause?: HpcrunError): HpcrunE
  * A tar, compressed, to be unpacked in the root: what the run needs, and of the project's code what `code` says. Most of a tar of
  * many links is headers that resemble each other, which even the lowest level makes a tenth of.
  */
-function renderBundle(layout: RemoteLayout, submission: Submission, code: Delivery | undefined): Readable {
+function renderBundle(
+  layout: RemoteLayout,
+  submission: Submission,
+  { code, attempt }: { code: Delivery | undefined; attempt: string },
+): Readable {
   const { record, jobScript, variables, snapshot, changes } = submission;
-  const temporary = posix.relative(layout.root, temporaryDirectory(layout, record));
+  const temporary = posix.relative(layout.root, attemptPaths(layout, record, attempt).temporary);
   const pack = createPack();
   const fill = async () => {
     const add = (name: string, content: string | Buffer) => {
@@ -155,8 +169,17 @@ function renderBundle(layout: RemoteLayout, submission: Submission, code: Delive
   return pipeline(tar, createGzip({ level: 1, chunkSize: 1 << 18 }), () => undefined);
 }
 
-function temporaryDirectory(layout: RemoteLayout, { runId }: RunRecord): string {
-  return `${layout.runs}/.new-${runId}`;
+/**
+ * Where one attempt to submit a run does its work, and the directory that whoever makes it first has its way: the attempt, which then
+ * calls sbatch, or hpcrun, which has lost sight of it and gives it up (settle-submission.ts).
+ */
+export function attemptPaths(
+  layout: RemoteLayout,
+  { runId }: RunRecord,
+  attempt: string,
+): { temporary: string; claim: string } {
+  const temporary = `${layout.runs}/.new-${runId}.${attempt}`;
+  return { temporary, claim: `${temporary}.claim` };
 }
 
 /** A file for the job script to source; what Apptainer passes into the container is prefixed with APPTAINERENV_. */
@@ -169,9 +192,10 @@ export function renderEnvironment(variables: Record<string, string>): string {
 function renderSubmissionScript(
   layout: RemoteLayout,
   { record, snapshot, storeGroup, jobScript }: Submission,
-  code: Delivery | undefined,
+  { code, attempt }: { code: Delivery | undefined; attempt: string },
 ): string {
   const run = layout.run(record.runId);
+  const { temporary, claim } = attemptPaths(layout, record, attempt);
   const parts = imageParts(layout, record);
   const bindChecks = record.binds.map(
     ({ source }) => `[ -e ${quote(source)} ] || { printf '%s\\n' ${quote(source)} >&2; absent=1; }`,
@@ -179,7 +203,8 @@ function renderSubmissionScript(
   return `snapshot=${quote(layout.snapshot(record.code.treeHash))}
 objects=${quote(layout.objects)}
 run=${quote(run.directory)}
-new=${quote(temporaryDirectory(layout, record))}
+new=${quote(temporary)}
+claim=${quote(claim)}
 
 find_slurm || exit ${slurmMissingStatus}
 ${renderIsWhole(snapshot)}
@@ -219,13 +244,28 @@ try_disk mkdir -p "$new/run/logs" "$new/run/state"
 try_disk copy_tree "$snapshot" "$new/run/work"
 chmod -R u+w "$new/run/work"
 try_disk touch "$new/run/state/baseline"
-try_disk mv "$new/run" "$run"
 
+# From here on, a connection that breaks stops nothing: either there is no job, or one with its receipt.
+trap '' HUP INT TERM
+mkdir "$claim" 2>/dev/null || { echo 'hpcrun has given this attempt up' >&2; exit ${givenUpStatus}; }
+trap 'rm -rf "$claim"; discard_trees "$new"' EXIT
+printf '%s %s\\n' "$(exec sh -c 'echo "$PPID"')" "$(uname -n)" >"$claim/owner"
+try_disk mv "$new/run" "$run"
 answer=$(sbatch --parsable "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null)
 status=$?
+${renderFindJob(record.runId)}
+says() { grep -qiE "$1" "$run/state/sbatch.err"; }
 if [ "$status" -ne 0 ]; then
-  # sbatch may fail and yet have submitted: the job's comment tells.
-  answer=$(squeue --me -h -o '%i %k' </dev/null 2>/dev/null | sed -n ${quote(`s/^\\([0-9]*\\) ${jobComment(record.runId)}$/\\1/p`)})
+  # sbatch may fail and yet have submitted, and a busy controller may take a job after sbatch has given up: the job's comment tells.
+  answer='' answers=0 wanted=1 looks=12
+  says ${quote(connectFailed)} && looks=0
+  says ${quote(answerLost)} && wanted=3
+  while [ "$looks" -gt 0 ] && [ "$answers" -lt "$wanted" ]; do
+    if answer=$(find_job); then answers=$((answers + 1)); fi
+    [ -z "$answer" ] || break
+    looks=$((looks - 1))
+    [ "$answers" -ge "$wanted" ] || sleep 5
+  done
 fi
 if [ -n "$answer" ]; then
   printf '%s %s\\n' "$answer" "$(date +%s)" >"$run/state/receipt"
@@ -234,12 +274,23 @@ ${renderLinks(record)}  printf 'job %s\\n' "$answer"
   exit 0
 fi
 cat "$run/state/sbatch.err" >&2
-if grep -qiE 'timed out|unable to contact|communication|connection' "$run/state/sbatch.err"; then exit ${uncertainStatus}; fi
+if says ${quote(answerLost)}; then
+  : >"$run/state/uncertain"
+  exit ${uncertainStatus}
+fi
+if says ${quote(connectFailed)}; then
+  rm -rf "$run"
+  exit ${unreachableStatus}
+fi
 ${renderAccountQuestion('cat "$run/state/sbatch.err"')}
 rm -rf "$run"
 exit ${refusedStatus}
 `;
 }
+
+// What sbatch says when the controller may have heard it, and when it cannot have (slurm_errno.c).
+const answerLost = 'timed out|message (send|receive)|zero bytes|communication';
+const connectFailed = 'unable to contact|connect failure|connection refused|no route to host';
 
 /**
  * Shell lines that submit the links of a chain behind the first, each after the one before; all of them or none. Empty for other

@@ -4,7 +4,6 @@ import { splitEnvironment } from '../image/container-metadata.js';
 import type { ImageInfo } from '../image/engine.js';
 import { withStep } from '../progress.js';
 import { renderJobScript } from '../slurm/job-script.js';
-import type { Connection } from '../ssh/connection.js';
 import { RateLimit } from '../transfer/rate-limit.js';
 import { readChanges } from './changes.js';
 import { CodeDelivery } from './code-delivery.js';
@@ -18,7 +17,8 @@ import { sendPart } from './send-image.js';
 import type { Session } from './session.js';
 import { showChoices } from './show-choices.js';
 import { proxyVariables, requireOnNodes } from './site-request.js';
-import { submitToCluster, type SubmissionResult } from './submission.js';
+import type { SubmissionResult } from './submission.js';
+import { submitOnce } from './submit-once.js';
 
 /** Which steps had to be done; false where what was there could be used. */
 export interface StepsDone {
@@ -40,7 +40,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   // While the cluster answers, the engine may; what is wrong with it is said when its turn has come.
   if (plan.image.kind !== 'sif') session.engine().catch(() => undefined);
   const facts = await session.facts(remotePaths(plan));
-  const connection = await withStep(
+  await withStep(
     session.progress,
     `Connecting to ${session.cluster.name}`,
     () => session.connect(),
@@ -60,16 +60,13 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   const changes = record.code.git?.isDirty ? await readChanges(snapshot) : undefined;
   const submission = { record, jobScript, variables, snapshot, changes, storeGroup: session.cluster.store?.group };
   const code = await CodeDelivery.plan(session, facts.root, snapshot);
-  const { jobId, uploaded } = await withUploads(session, connection, { image, record, code }, async () => {
+  const { jobId, uploaded } = await withUploads(session, { image, record, code }, async () => {
     // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
     await session.records.save(record);
     let isKept = false;
     try {
       const layout = new RemoteLayout(facts.root, facts.store);
-      const result = await submitToCluster(connection, layout, submission, {
-        code: code.next,
-        signal: session.signal,
-      });
+      const result = await submitOnce(session, layout, submission, code.next);
       isKept = result.kind === 'submitted';
       return result;
     } catch (error) {
@@ -97,7 +94,6 @@ function remotePaths(plan: Plan): string[] {
 /** Submits; if the cluster lacks the image or the code, sends what is missing and submits again. */
 async function withUploads(
   session: Session,
-  connection: Connection,
   { image, record, code }: { image: PreparedImage; record: RunRecord; code: CodeDelivery },
   submit: () => Promise<SubmissionResult>,
 ): Promise<{ jobId: string; uploaded: boolean }> {
@@ -113,13 +109,19 @@ async function withUploads(
     if (result.code) {
       const { noLinks } = result;
       const layout = new RemoteLayout(record.root, record.store);
-      await code.replan(connection, layout, { noLinks, signal: session.signal });
+      await code.replan(await session.connect(), layout, { noLinks, signal: session.signal });
     }
     for (const [index, part] of image.parts.entries()) {
       if (!result.image.includes(part.sha256)) continue;
       if (part.path === undefined) await image.forget?.();
       const layout = new RemoteLayout(record.root, record.store);
-      await sendPart(session, connection, { part, isOverlay: index > 0, name: record.image.tag, layout, limit });
+      await sendPart(session, await session.connect(), {
+        part,
+        isOverlay: index > 0,
+        name: record.image.tag,
+        layout,
+        limit,
+      });
       uploaded = true;
     }
   }

@@ -287,6 +287,13 @@ const unknownState: JobState = {
   startTime: undefined,
 };
 
+/** What is known of a run that is not on the cluster. */
+export const neverSubmitted: JobState & Pick<QueriedRun, 'jobId'> = {
+  ...unknownState,
+  state: 'NOT_SUBMITTED',
+  jobId: undefined,
+};
+
 function parseReceipt([runId = '', exitCode, taskCount, restarts, lastJobId]: string[]): Receipt {
   return {
     runId,
