@@ -5,9 +5,11 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough, pipeline } from 'node:stream';
-import { isSystemError, throwIfInterrupted } from '../errors.js';
+import { z } from 'zod';
+import { HpcrunError, isSystemError, throwIfInterrupted } from '../errors.js';
+import { findDockerSocket } from './docker-endpoint.js';
 import { parseInspection } from './inspection.js';
-import { readFromEngine, type EngineBody } from './docker-socket.js';
+import { askEngine, readFromEngine, type EngineBody } from './docker-socket.js';
 import type {
   BuildRequest,
   ContainerEngine,
@@ -20,6 +22,9 @@ import type {
 import { buildFailed, engineFailed, engineMissing, pullFailed } from './engine-errors.js';
 
 const shownOutputLines = 40;
+
+// Docker Engine API, SystemVersion.
+const versionSchema = z.object({ Arch: z.string() });
 
 // Marks the containers that exist to be exported: when one was made, in milliseconds since 1970, by which process and where.
 const exportLabel = 'hpcrun.export';
@@ -51,9 +56,13 @@ const dialects: Record<EngineName, Dialect> = {
 // status is the first program's.
 const throughPipe = 'exec 4>&1; status=$({ { "$@" 3>&- 4>&-; echo "$?" >&3; } | cat >&4; } 3>&1); exit "$status"';
 
-/** Docker or Podman through its command-line client, so that contexts, credentials and builders are the user's own. */
+/**
+ * Docker or Podman through its command-line client, so that contexts, credentials and builders are the user's own. What Docker is asked often
+ * is asked at its socket where that is known: a client takes longer to start than the engine to answer.
+ */
 export class CliEngine implements ContainerEngine {
   private foundArchitecture: string | undefined;
+  private socket: Promise<string | undefined> | undefined;
 
   constructor(readonly name: EngineName) {}
 
@@ -85,6 +94,11 @@ export class CliEngine implements ContainerEngine {
   }
 
   async inspect(image: string, options: EngineOptions): Promise<ImageInfo | undefined> {
+    // In a path, only these need no escape, and no name holds others.
+    if (/^[\w.:/@-]+$/.test(image)) {
+      const answer = await this.ask(`/images/${image}/json`, options);
+      if (answer?.status === 200) return parseInspection(answer.text);
+    }
     const result = await this.run(['image', 'inspect', '--format', '{{json .}}', image], options);
     if (result.exitCode !== 0) {
       if (/no such image|image not known/i.test(result.stderr)) return undefined;
@@ -101,6 +115,9 @@ export class CliEngine implements ContainerEngine {
 
   async architecture(options: EngineOptions): Promise<string> {
     if (this.foundArchitecture !== undefined) return this.foundArchitecture;
+    const answer = await this.ask('/version', options);
+    const told = answer?.status === 200 ? versionSchema.safeParse(JSON.parse(answer.text)).data : undefined;
+    if (told) return (this.foundArchitecture = told.Arch);
     const result = await this.run(dialects[this.name].architecture, { ...options, timeoutMs: 20_000 });
     if (result.exitCode !== 0) throw engineFailed(this.name, result.stderr);
     this.foundArchitecture = result.stdout.trim();
@@ -196,6 +213,22 @@ export class CliEngine implements ContainerEngine {
   private async untag(reference: string): Promise<void> {
     const { stdout } = await quietly(this.name, ['image', 'inspect', '--format', '{{len .RepoTags}}', reference]);
     if (Number(stdout) > 1) await quietly(this.name, ['image', 'rm', reference]);
+  }
+
+  /** What Docker says at its socket; undefined where it has to be asked through the client, which also explains what is wrong. */
+  private async ask(path: string, { signal }: EngineOptions): Promise<{ status: number; text: string } | undefined> {
+    if (this.name !== 'docker') return undefined;
+    this.socket ??= findDockerSocket(process.env);
+    const socket = await this.socket;
+    if (socket === undefined) return undefined;
+    try {
+      return await askEngine(socket, path, signal);
+    } catch (error) {
+      throwIfInterrupted(signal);
+      if (!(error instanceof HpcrunError)) throw error;
+      this.socket = Promise.resolve(undefined);
+      return undefined;
+    }
   }
 
   /** The engine's Unix socket; undefined where it is reached in another way. */

@@ -23,6 +23,35 @@ export interface EngineBody extends AsyncIterable<Buffer> {
  * ErrorResponse).
  */
 export async function readFromEngine(socketPath: string, path: string, signal: AbortSignal): Promise<EngineBody> {
+  const { status, body } = await get(socketPath, path, signal);
+  if (status === 200) return body;
+  const said = (await readAll(body)).trim();
+  throw new HpcrunError('ENGINE_FAILED', `Docker refused ${path} with status ${status}: ${said}`, {
+    hint: 'Check with "docker info".',
+  });
+}
+
+/** The whole answer to `GET path`, for short ones. Throws ENGINE_FAILED where there is none. */
+export async function askEngine(
+  socketPath: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ status: number; text: string }> {
+  const { status, body } = await get(socketPath, path, signal);
+  return { status, text: await readAll(body) };
+}
+
+async function readAll(body: EngineBody): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of body) pieces.push(Buffer.from(piece));
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+async function get(
+  socketPath: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ status: number; body: EngineBody }> {
   const reader = new SocketReader(socketPath, `GET ${path} HTTP/1.0\r\nHost: docker\r\nAccept: */*\r\n\r\n`, signal);
   const timer = setTimeout(() => {
     reader.destroy(new Error(`nothing within ${answerTimeoutMs / 1000} s`));
@@ -32,24 +61,16 @@ export async function readFromEngine(socketPath: string, path: string, signal: A
     const end = first?.indexOf(headEnd) ?? -1;
     if (!first || end === -1) throw noAnswer('its answer is not HTTP');
     const status = Number(/^HTTP\/1\.\d (\d{3})/.exec(first.toString('latin1', 0, end))?.[1]);
-    const body = first.subarray(end + headEnd.length);
-    if (status === 200) {
-      return {
-        destroy: () => {
-          reader.destroy();
-        },
-        async *[Symbol.asyncIterator]() {
-          for (let piece: Buffer | undefined = body; piece; piece = await reader.next()) yield piece;
-        },
-      };
-    }
-    throw new HpcrunError(
-      'ENGINE_FAILED',
-      `Docker refused ${path} with status ${status}: ${body.toString('utf8').trim()}`,
-      {
-        hint: 'Check with "docker info".',
+    const begin = first.subarray(end + headEnd.length);
+    const body = {
+      destroy: () => {
+        reader.destroy();
       },
-    );
+      async *[Symbol.asyncIterator]() {
+        for (let piece: Buffer | undefined = begin; piece; piece = await reader.next()) yield piece;
+      },
+    };
+    return { status, body };
   } catch (error) {
     reader.destroy();
     throw error;

@@ -1,6 +1,7 @@
 import { execa } from 'execa';
 import { HpcrunError, throwIfInterrupted } from '../errors.js';
 import { CliEngine } from './cli-engine.js';
+import { lookAtDockerProgram } from './docker-endpoint.js';
 import type { ContainerEngine, EngineName } from './engine.js';
 
 /**
@@ -31,6 +32,7 @@ export async function resolveEngine(wanted: EngineName | undefined, signal: Abor
 
 /** Whether the `docker` command is Podman's, as the package podman-docker makes it. */
 async function isPodmanInDisguise(signal: AbortSignal): Promise<boolean> {
+  if ((await lookAtDockerProgram(process.env)) === 'client') return false;
   const { stdout } = await execa('docker', ['--version'], {
     reject: false,
     stdin: 'ignore',

@@ -161,20 +161,21 @@ async function feed(tar: AsyncIterable<Buffer>, stdin: Writable): Promise<void> 
   stdin.end();
 }
 
-/** Throws MKSQUASHFS_MISSING unless there is one that reads a tar from standard input: squashfs-tools 4.5. */
-export async function requireMksquashfs(signal: AbortSignal): Promise<void> {
+/** The version of mksquashfs. Throws MKSQUASHFS_MISSING unless there is one that reads a tar from standard input: squashfs-tools 4.5. */
+export async function requireMksquashfs(signal: AbortSignal): Promise<string> {
   const hint =
     'Install squashfs-tools 4.5 or newer: "apt-get install squashfs-tools", "dnf install squashfs-tools" or "brew install squashfs".';
   const result = await execa('mksquashfs', ['-version'], { reject: false, stdin: 'ignore', cancelSignal: signal });
   throwIfInterrupted(signal);
   if (result.code === 'ENOENT')
     throw new HpcrunError('MKSQUASHFS_MISSING', 'the mksquashfs program was not found', { hint });
-  const version = /version (\d+)\.(\d+)/.exec(result.stdout);
-  const [major, minor] = [Number(version?.[1]), Number(version?.[2])];
+  const version = /version (\S+)/.exec(result.stdout)?.[1] ?? '';
+  const [major = 0, minor = 0] = version.split('.').map((part) => parseInt(part, 10));
   if (!(major > 4 || (major === 4 && minor >= 5))) {
     const found = result.stdout.split('\n')[0] ?? '';
     throw new HpcrunError('MKSQUASHFS_MISSING', `mksquashfs is too old to read a tar: ${found}`, { hint });
   }
+  return version;
 }
 
 function isBrokenPipe(error: unknown): boolean {

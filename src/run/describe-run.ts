@@ -6,7 +6,6 @@ import { resolveContainerCommand } from '../image/container-command.js';
 import { packageVersion } from '../package-directory.js';
 import type { JobScript } from '../slurm/job-script.js';
 import { jobComment } from '../slurm/query.js';
-import { readGitState } from './git-state.js';
 import { imageParts } from './image-parts.js';
 import { describeImage, type Plan } from './plan.js';
 import type { PreparedImage } from './prepare-image.js';
@@ -18,16 +17,17 @@ interface RecordParts {
   facts: ClusterFacts;
   image: PreparedImage;
   snapshot: Snapshot;
+  git: RunRecord['code']['git'];
   runId: string;
 }
 
 /** The record of a run that is about to be submitted. `expand` turns a bind's source into a path of the cluster. */
-export async function renderRunRecord(
+export function renderRunRecord(
   { cluster }: Session,
   plan: Plan,
-  { facts, image, snapshot, runId }: RecordParts,
+  { facts, image, snapshot, git, runId }: RecordParts,
   expand = (path: string) => expandRemotePath(path, facts, cluster.name),
-): Promise<RunRecord> {
+): RunRecord {
   return {
     schemaVersion: 1,
     runId,
@@ -41,7 +41,7 @@ export async function renderRunRecord(
     code: {
       treeHash: snapshot.treeHash,
       files: snapshot.files.filter(({ type }) => type !== 'directory').length,
-      git: await readGitState(plan.project.directory),
+      git,
     },
     command: resolveContainerCommand(plan.command, image.info),
     containerDirectory: plan.containerDirectory,

@@ -5,6 +5,7 @@ import { formatBytes } from '../progress.js';
 import { renderJobScript } from '../slurm/job-script.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
 import { describeCommand, describeImage, type Plan } from './plan.js';
+import { readGitState } from './git-state.js';
 import { makeRunId } from './run-id.js';
 import type { Session } from './session.js';
 
@@ -27,10 +28,10 @@ export async function dryRun(session: Session, plan: Plan): Promise<DryRun> {
   };
   const parts = [{ path: undefined, sha256: '<sha256>', sizeBytes: 0 }];
   const image = { info, parts, isNative: true, volumes: [], probesContainers: false, built: false, converted: false };
-  const record = await renderRunRecord(
+  const record = renderRunRecord(
     session,
     plan,
-    { facts, image, snapshot, runId: makeRunId(new Date()) },
+    { facts, image, snapshot, git: await readGitState(plan.project.directory), runId: makeRunId(new Date()) },
     (path) => path,
   );
   return {

@@ -4,15 +4,18 @@ import type { RunRecord } from './record.js';
 /** The commit and branch a project is at and whether it has changes on top; null outside of git or before the first commit. */
 export async function readGitState(directory: string): Promise<RunRecord['code']['git']> {
   const git = execa({ reject: false, stdin: 'ignore' });
-  const [head, branch, status] = await Promise.all([
-    git('git', ['-C', directory, 'rev-parse', '--verify', 'HEAD']),
-    git('git', ['-C', directory, 'symbolic-ref', '--quiet', '--short', 'HEAD']),
-    git('git', ['-C', directory, 'status', '--porcelain', '--', '.']),
+  const { exitCode, stdout } = await git('git', [
+    ...['-C', directory, 'status', '--porcelain=v2', '--branch', '--', '.'],
   ]);
-  if (head.exitCode !== 0 || status.exitCode !== 0) return null;
+  if (exitCode !== 0) return null;
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  // Lines of the head begin with #, each with a name and a value (git-status, "Porcelain Format Version 2").
+  const head = (name: string) => lines.find((line) => line.startsWith(`# ${name} `))?.slice(name.length + 3);
+  const [commit, branch] = [head('branch.oid'), head('branch.head')];
+  if (commit === undefined || commit === '(initial)') return null;
   return {
-    commit: head.stdout.trim(),
-    ...(branch.exitCode === 0 ? { branch: branch.stdout.trim() } : {}),
-    isDirty: status.stdout.trim() !== '',
+    commit,
+    ...(branch === undefined || branch === '(detached)' ? {} : { branch }),
+    isDirty: lines.some((line) => !line.startsWith('#')),
   };
 }

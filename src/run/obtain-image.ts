@@ -14,14 +14,11 @@ export async function obtainImage(
   plan: ImagePlan,
   source: Exclude<ImageSource, { kind: 'sif' }>,
   facts: Pick<ClusterFacts, 'architecture'>,
+  early?: EarlyBuild,
 ): Promise<{ info: ImageInfo; built: boolean }> {
   const engine = await session.engine();
-  const wanted = plan.platform ?? `linux/${facts.architecture}`;
+  const wanted = wantedPlatform(plan, facts);
   if (source.kind === 'name') return await findOrPull(session, engine, source.name, wanted);
-  const platform = await chooseOption(session, engine, wanted);
-  const request = { ...source.request, ...(platform === undefined ? {} : { platform }) };
-  const { signal } = session;
-  const before = await engine.inspect(request.tag, { signal });
   return await withStep(
     session.progress,
     'Building the image',
@@ -29,16 +26,82 @@ export async function obtainImage(
       const onOutput = (line: string) => {
         step.output(line);
       };
-      const id = await engine.build(request, { signal, onOutput });
-      const info = await engine.inspect(id, { signal });
-      if (!info)
-        throw new HpcrunError('BUILD_FAILED', `the image ${id} vanished after it was built`, {
-          hint: 'Run the command again.',
-        });
-      return { info, built: before?.id !== info.id };
+      return (await early?.finish(onOutput)) ?? (await build(session, source, wanted, onOutput));
     },
-    ({ built }) => (built ? `Built ${request.tag}` : 'Image unchanged'),
+    ({ built }) => (built ? `Built ${source.request.tag}` : 'Image unchanged'),
   );
+}
+
+function wantedPlatform(plan: ImagePlan, { architecture }: Pick<ClusterFacts, 'architecture'>): string {
+  return plan.platform ?? `linux/${architecture}`;
+}
+
+async function build(
+  session: Pick<ImageSession, 'engine' | 'signal'>,
+  source: Extract<ImageSource, { kind: 'build' }>,
+  wanted: string,
+  onOutput: (line: string) => void,
+): Promise<{ info: ImageInfo; built: boolean }> {
+  const { signal } = session;
+  const engine = await session.engine();
+  const [platform, before] = await Promise.all([
+    chooseOption(session, engine, wanted),
+    engine.inspect(source.request.tag, { signal }),
+  ]);
+  const request = { ...source.request, ...(platform === undefined ? {} : { platform }) };
+  const id = await engine.build(request, { signal, onOutput });
+  if (before?.id === id) return { info: before, built: false };
+  const info = await engine.inspect(id, { signal });
+  if (info) return { info, built: before?.id !== info.id };
+  throw new HpcrunError('BUILD_FAILED', `the image ${id} vanished after it was built`, {
+    hint: 'Run the command again.',
+  });
+}
+
+/** A build that goes on while the cluster is logged in to. */
+export interface EarlyBuild {
+  /** The build's result, and its output from the beginning; undefined if there has been none. */
+  finish(onOutput: (line: string) => void): Promise<{ info: ImageInfo; built: boolean } | undefined>;
+  /** Stops it: nobody wants it any more. */
+  abandon(): void;
+}
+
+/**
+ * Begins to build the plan's image if it has been built before, so that it is likely to take a moment: for a long build, the cluster should
+ * have been reached first.
+ */
+export function beginBuild(
+  session: Pick<ImageSession, 'engine' | 'signal'>,
+  plan: ImagePlan,
+  facts: Pick<ClusterFacts, 'architecture'>,
+): EarlyBuild {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([session.signal, stop.signal]);
+  let listener: ((line: string) => void) | undefined;
+  const lines: string[] = [];
+  const onOutput = (line: string) => {
+    if (listener) listener(line);
+    else lines.push(line);
+  };
+  const { image } = plan;
+  const work = async () => {
+    if (image.kind !== 'build') return undefined;
+    const engine = await session.engine();
+    if (!(await engine.inspect(image.request.tag, { signal }))) return undefined;
+    return await build({ engine: session.engine, signal }, image, wantedPlatform(plan, facts), onOutput);
+  };
+  const result = work();
+  result.catch(() => undefined); // Whoever finishes it is told.
+  return {
+    finish: async (listen) => {
+      for (const line of lines.splice(0)) listen(line);
+      listener = listen;
+      return await result;
+    },
+    abandon: () => {
+      stop.abort();
+    },
+  };
 }
 
 /** Undefined where the engine's own platform is the right one: the legacy builder does not take the option everywhere. */

@@ -15,7 +15,7 @@ import { chooseWay, makeWays } from './conversion/choose.js';
 import { KnownConversions } from './conversion/known-conversions.js';
 import { obtainConverted } from './conversion/obtain-converted.js';
 import type { ApptainerWay, WayIn } from './conversion/way-in.js';
-import { obtainImage, requireArchitecture } from './obtain-image.js';
+import { obtainImage, requireArchitecture, type EarlyBuild } from './obtain-image.js';
 import { describeImage, type ImagePlan } from './plan.js';
 import { chunkIndexes } from './chunk-indexes.js';
 import type { Session } from './session.js';
@@ -46,10 +46,15 @@ export interface PreparedImage {
  * Builds or finds the plan's image and converts it for the cluster. Throws PLATFORM_MISMATCH before anything is converted,
  * and what building and converting throw.
  */
-export async function prepareImage(session: Session, plan: ImagePlan, facts: ClusterFacts): Promise<PreparedImage> {
+export async function prepareImage(
+  session: Session,
+  plan: ImagePlan,
+  facts: ClusterFacts,
+  early?: EarlyBuild,
+): Promise<PreparedImage> {
   const { image: source } = plan;
   if (source.kind === 'sif') return await useSif(session, source.path, facts);
-  const { info, built } = await obtainImage(session, plan, source, facts);
+  const { info, built } = await obtainImage(session, plan, source, facts, early);
   requireArchitecture(info, facts, session.cluster.name);
   const { cluster, signal } = session;
   const containers = await learnContainers(
@@ -63,17 +68,24 @@ export async function prepareImage(session: Session, plan: ImagePlan, facts: Clu
     compression: cluster.compression ?? (containers?.zstd === true ? 'zstd' : 'gzip'),
     permissions: plan.permissions,
   };
-  const way = await chooseConversion(session, plan, recipe);
+  const overlays = cluster.overlays ?? containers?.overlays ?? false;
+  const cache = new SifCache(join(session.inputs.directories.cache, 'sif'));
   const made = { info, built, probesContainers: containers === undefined };
-  if (way.name !== 'native') return { ...made, ...(await convertWithApptainer(session, plan, info, way)) };
+  // What is there needs no way to be made.
+  const isThere =
+    !plan.noCache &&
+    ['auto', 'native'].includes(plan.conversion) &&
+    (await cache.find({ imageId: info.id, architecture: info.architecture }, recipe, { overlays })) !== undefined;
+  const way = isThere ? undefined : await chooseConversion(session, plan, recipe);
+  if (way && way.name !== 'native') return { ...made, ...(await convertWithApptainer(session, plan, info, way)) };
   const { image, how } = await obtainSif({
     engine: await session.engine(),
     info,
     name: describeImage(source),
     recipe,
-    overlays: cluster.overlays ?? containers?.overlays ?? false,
+    overlays,
     noCache: plan.noCache,
-    cache: new SifCache(join(session.inputs.directories.cache, 'sif')),
+    cache,
     cacheBytes: session.inputs.cacheBytes,
     progress: session.progress,
     signal,

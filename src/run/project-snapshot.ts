@@ -8,7 +8,11 @@ const largeBytes = 100e6;
 
 /** What of the project goes with a run; warns where it is large. Throws CODE_UNSENDABLE or SCRIPT_NOT_FOUND. */
 export async function snapshotProject(progress: Progress, plan: Plan): Promise<Snapshot> {
-  const snapshot = await takeSnapshot(plan.project.directory);
+  return checkSnapshot(progress, plan, await takeSnapshot(plan.project.directory));
+}
+
+/** The same of one that was taken while something else went on. */
+export function checkSnapshot(progress: Progress, plan: Plan, snapshot: Snapshot): Snapshot {
   if (snapshot.sizeBytes > largeBytes) {
     progress.warn(
       `The project is ${formatBytes(snapshot.sizeBytes)}; data is better kept on the cluster and bound with -v, and named in .hpcrunignore. Its largest files:\n${listLargest(snapshot.files)}`,

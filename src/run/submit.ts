@@ -1,4 +1,5 @@
 import { RemoteLayout } from '../cluster/layout.js';
+import { takeSnapshot } from '../cluster/snapshot.js';
 import { HpcrunError } from '../errors.js';
 import { splitEnvironment } from '../image/container-metadata.js';
 import type { ImageInfo } from '../image/engine.js';
@@ -8,9 +9,11 @@ import { RateLimit } from '../transfer/rate-limit.js';
 import { readChanges } from './changes.js';
 import { CodeDelivery } from './code-delivery.js';
 import { renderRunRecord, renderScriptInput } from './describe-run.js';
+import { readGitState } from './git-state.js';
+import { beginBuild } from './obtain-image.js';
 import type { Plan } from './plan.js';
 import { prepareImage, type PreparedImage } from './prepare-image.js';
-import { snapshotProject } from './project-snapshot.js';
+import { checkSnapshot } from './project-snapshot.js';
 import type { RunRecord } from './record.js';
 import { makeRunId } from './run-id.js';
 import { sendPart } from './send-image.js';
@@ -37,19 +40,32 @@ export interface SubmittedRun extends StepsDone {
  * reached should be known before an image is built for it.
  */
 export async function submitRun(session: Session, plan: Plan): Promise<SubmittedRun> {
-  // While the cluster answers, the engine may; what is wrong with it is said when its turn has come.
+  // While the cluster answers, this machine may; what goes wrong here is said when its turn has come.
   if (plan.image.kind !== 'sif') session.engine().catch(() => undefined);
+  const git = later(readGitState(plan.project.directory));
   const facts = await session.facts(remotePaths(plan));
+  const connecting = later(session.connect());
+  const taking = later(takeSnapshot(plan.project.directory));
+  const early = beginBuild(session, plan, facts);
   await withStep(
     session.progress,
     `Connecting to ${session.cluster.name}`,
-    () => session.connect(),
+    () => connecting,
     (opened) => `Connected to ${session.cluster.name} (${opened.description})`,
-  );
-  const snapshot = await snapshotProject(session.progress, plan);
-  const image = await prepareImage(session, plan, facts);
+  ).catch((error: unknown) => {
+    early.abandon();
+    throw error;
+  });
+  const snapshot = checkSnapshot(session.progress, plan, await taking);
+  const image = await prepareImage(session, plan, facts, early);
 
-  const record = await renderRunRecord(session, plan, { facts, image, snapshot, runId: makeRunId(new Date()) });
+  const record = renderRunRecord(session, plan, {
+    facts,
+    image,
+    snapshot,
+    git: await git,
+    runId: makeRunId(new Date()),
+  });
   requireOnNodes(session.cluster, record.binds);
   const jobScript = renderJobScript(plan.template, renderScriptInput(session, record, image.probesContainers));
   const variables = {
@@ -80,6 +96,12 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   await session.records.save(submitted);
   await code.confirm();
   return { record: submitted, jobId, built: image.built, converted: image.converted, uploaded };
+}
+
+/** Something that is awaited when its turn has come: until then, its failure is no unhandled one. */
+function later<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 /** ENV, for an image whose SIF does not hold it as it is. */

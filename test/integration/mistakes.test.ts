@@ -1,3 +1,4 @@
+import { execa } from 'execa';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -38,6 +39,14 @@ describe('mistakes get a code, a hint and an exit status', () => {
     expect(error).toMatchObject({ exitCode: 3, code: 'BUILD_FAILED' });
     expect(error.message).toMatch(/what went wrong/);
     expect(error.message).toMatch(/42/);
+
+    // One that has been built before begins before the login has ended; its output is the same.
+    await writeFile(join(project, 'Dockerfile'), 'FROM debian:trixie-slim\n');
+    expect((await hpcrun(['push'], { cwd: project })).exitCode).toBe(0);
+    await writeFile(join(project, 'Dockerfile'), 'FROM debian:trixie-slim\nRUN echo what went wrong now && exit 43\n');
+    const second = await failing(['submit', '--json', 'ok.py'], project);
+    expect(second).toMatchObject({ exitCode: 3, code: 'BUILD_FAILED' });
+    expect(second.message).toMatch(/what went wrong now[^]*43/);
   });
 
   it('unknown keys in hpcrun.yaml, all at once', async () => {
@@ -156,6 +165,20 @@ describe('clusters that should not be talked to', () => {
     const project = await projectWith({ port, knownHostsFile, identityFile: '/dev/null' });
     const error = await failing(['submit', '--json', '--no-input', 'ok.py'], project);
     expect(error).toMatchObject({ exitCode: 5, code: 'LOGIN_FAILED' });
+  });
+
+  it('one that lets nobody in any more, which stops a build that has begun', async () => {
+    const { port, knownHostsFile, identityFile } = await sandboxCluster();
+    const project = await projectWith({ port, knownHostsFile, identityFile, root: `${farRoot}-early` });
+    expect((await hpcrun(['submit', '--json', 'ok.py'], { cwd: project })).exitCode).toBe(0);
+    const settings = await readFile(join(project, 'hpcrun.yaml'), 'utf8');
+    await writeFile(join(project, 'hpcrun.yaml'), settings.replace(JSON.stringify(identityFile), '"/dev/null"'));
+    const mark = `early-${port}-${Date.now()}`;
+    await writeFile(join(project, 'Dockerfile'), `FROM debian:trixie-slim\nRUN sleep 60; echo ${mark}\n`);
+    const error = await failing(['submit', '--json', '--no-input', 'ok.py'], project);
+    expect(error).toMatchObject({ exitCode: 5, code: 'LOGIN_FAILED' });
+    const { stdout } = await execa('docker', ['ps', '--no-trunc', '--format', '{{.Command}}']);
+    expect(stdout).not.toContain(mark);
   });
 
   it('one with an unknown host key: shown, refused without a terminal, nothing stored', async () => {

@@ -1,4 +1,3 @@
-import { execa } from 'execa';
 import { HpcrunError } from '../../errors.js';
 import { ensureHelperImage } from '../../image/helper-container.js';
 import { requireMksquashfs } from '../../image/squash.js';
@@ -14,13 +13,11 @@ export function nativeWay({ engine }: Pick<ConversionContext, 'engine'>): Native
 
 async function probeLocal(signal: AbortSignal): Promise<Possibility | undefined> {
   try {
-    await requireMksquashfs(signal);
+    return { possible: true, why: `mksquashfs ${await requireMksquashfs(signal)} is here` };
   } catch (error) {
     if (error instanceof HpcrunError && error.code === 'MKSQUASHFS_MISSING') return undefined;
     throw error;
   }
-  const { stdout } = await execa('mksquashfs', ['-version'], { reject: false, stdin: 'ignore' });
-  return { possible: true, why: `mksquashfs ${/version (\S+)/.exec(stdout)?.[1] ?? ''} is here` };
 }
 
 /** Builds the helper's image if need be: only then is it certain. */
