@@ -13,8 +13,13 @@ export interface RunOptions extends CommonOptions {
   name?: string;
   template?: string;
   gpus?: string;
+  nodes?: string;
+  tasks?: string;
+  tasksPerNode?: string;
   cpus?: string;
   memory?: string;
+  memPerCpu?: string;
+  memPerGpu?: string;
   time?: string;
   partition?: string;
   account?: string;
@@ -60,7 +65,19 @@ export function parseRunRequest(words: string[], isCommand: boolean, options: Ru
 }
 
 const ownOptions = [
-  ...['--gpus', '--cpus', '--memory', '--partition', '--account', '--cluster', '--engine'],
+  ...[
+    '--template',
+    '--nodes',
+    '--tasks',
+    '--tasks-per-node',
+    '--gpus',
+    '--cpus',
+    '--memory',
+    '--partition',
+    '--account',
+    '--cluster',
+    '--engine',
+  ],
   ...['--qos', '--constraint', '--reservation', '--dependency', '--begin', '--nodelist', '--sbatch-arg'],
   ...['--wait', '--dry-run', '--resume', '--links', '--offline', '--entrypoint', '--workdir'],
 ];
@@ -89,11 +106,18 @@ function parseName(name: string): string {
   });
 }
 
+const count = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+
 function parseResources(options: RunOptions): Resources {
   const given = {
     gpus: options.gpus,
-    cpus: options.cpus === undefined ? undefined : Number(options.cpus),
+    nodes: count(options.nodes),
+    tasks: count(options.tasks),
+    tasksPerNode: count(options.tasksPerNode),
+    cpus: count(options.cpus),
     memory: options.memory,
+    memoryPerCpu: options.memPerCpu,
+    memoryPerGpu: options.memPerGpu,
     time: options.time,
     partition: options.partition,
     account: options.account,
@@ -142,6 +166,7 @@ function parseResume(options: RunOptions): Pick<SubmitRequest, 'resume'> {
 /** The option by which a key of `resources:` is given: `mailType` as `--mail-type`. */
 function flagOf(key: string): string {
   if (key === 'sbatchArgs') return '--sbatch-arg';
+  if (key.startsWith('memoryPer')) return `--mem-per-${key.slice('memoryPer'.length).toLowerCase()}`;
   return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 

@@ -29,9 +29,10 @@ export async function submitCommand(words: string[], isCommand: boolean, options
   );
   return await withSession(context, options, async (session) => {
     const plan = { ...asked, resources: resourcesOn(session.cluster, asked.resources) };
-    requireAllowed(session.cluster, plan.resources, (text) => {
+    const warn = (text: string) => {
       session.progress.warn(text);
-    });
+    };
+    requireAllowed(session.cluster, plan.resources, warn, plan.template);
     if (options.dryRun === true) {
       const { runId, steps, script } = await dryRun(session, plan);
       if (options.json) printJson({ type: 'plan', runId, cluster: session.cluster.name, steps, script });

@@ -7,7 +7,7 @@ export interface SbatchArgument {
 /** Options of sbatch that hpcrun sets itself; a job with another value would not be the one that it follows. */
 const kept = new Set([
   ...['array', 'chdir', 'cluster-constraint', 'clusters', 'comment', 'error', 'export', 'export-file', 'get-user-env'],
-  ...['input', 'job-name', 'nodes', 'ntasks', 'open-mode', 'output', 'parsable', 'quiet', 'test-only', 'wait', 'wrap'],
+  ...['input', 'job-name', 'open-mode', 'output', 'parsable', 'quiet', 'test-only', 'wait', 'wrap'],
 ]);
 
 /** Options of sbatch that hpcrun has under a name of its own. */
@@ -23,7 +23,12 @@ const named: Record<string, string> = {
   'mail-type': '--mail-type',
   'mail-user': '--mail-user',
   mem: '--memory',
+  'mem-per-cpu': '--mem-per-cpu',
+  'mem-per-gpu': '--mem-per-gpu',
   nodelist: '--nodelist',
+  nodes: '--nodes',
+  ntasks: '--tasks',
+  'ntasks-per-node': '--tasks-per-node',
   partition: '--partition',
   qos: '--qos',
   reservation: '--reservation',

@@ -6,6 +6,7 @@ import { resolveContainerCommand } from '../image/container-command.js';
 import { packageVersion } from '../package-directory.js';
 import type { JobScript } from '../slurm/job-script.js';
 import { jobComment } from '../slurm/query.js';
+import { processesPerNode, resourcesOfTemplate } from '../slurm/tasks.js';
 import { imageParts } from './image-parts.js';
 import { describeImage, type Plan } from './plan.js';
 import type { PreparedImage } from './prepare-image.js';
@@ -75,7 +76,7 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord, probe
       comment: jobComment(record.runId),
       logPath: run.log,
       workingDirectory: run.work,
-      resources: record.resources,
+      resources: resourcesOfTemplate(record.template, record.resources),
       resume: record.resume,
     },
     runDirectory: run.directory,
@@ -94,6 +95,9 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord, probe
     containerCommand: cluster.container?.command,
     proxy: cluster.proxy?.https ?? cluster.proxy?.http,
     computeInternet: cluster.computeInternet,
+    launcher: cluster.slurm?.launcher,
+    rendezvousSuffix: cluster.slurm?.rendezvousSuffix,
+    processesPerNode: processesPerNode(record.resources),
     command: record.command,
     hpcrunVersion: record.hpcrunVersion,
   };

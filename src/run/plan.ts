@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { isAbsolute, posix, relative, resolve, sep } from 'node:path';
 import type { Bind } from '../config/bind.js';
 import type { Project } from '../config/project.js';
-import type { Resources } from '../config/resources.js';
+import { mergeResources, type Resources } from '../config/resources.js';
 import type { Conversion } from '../config/schema.js';
 import { HpcrunError, isMissing } from '../errors.js';
 import { isSettable } from '../image/container-metadata.js';
@@ -119,7 +119,7 @@ export async function planImage(
     conversion: request.conversion ?? config.convert ?? 'auto',
     noCache: request.noCache ?? false,
     mount: config.mount,
-    resources: { ...config.resources, ...request.resources },
+    resources: mergeResources(config.resources, request.resources),
   };
 }
 

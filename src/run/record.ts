@@ -49,8 +49,13 @@ const recordSchema = z.object({
   variables: z.array(z.string()),
   resources: z.object({
     gpus: z.object({ type: z.string().optional(), count: z.int() }).optional(),
+    nodes: z.int().optional(),
+    tasks: z.int().optional(),
+    tasksPerNode: z.int().optional(),
     cpus: z.int().optional(),
     memory: z.string().optional(),
+    memoryPerCpu: z.string().optional(),
+    memoryPerGpu: z.string().optional(),
     time: z.number().optional(),
     partition: z.string().optional(),
     account: z.string().optional(),

@@ -1,13 +1,15 @@
 import { posix } from 'node:path';
 import type { Bind } from '../config/bind.js';
 import type { ResolvedCluster } from '../config/cluster.js';
-import type { Resources } from '../config/resources.js';
+import { mergeResources, type Resources } from '../config/resources.js';
 import { HpcrunError } from '../errors.js';
 import { judgeRequest } from '../slurm/rules.js';
+import { judgeTasks } from '../slurm/tasks.js';
+import type { Template } from '../slurm/templates.js';
 
 /** What is asked for on a cluster: what the cluster's configuration says where project and command line say nothing. */
 export function resourcesOn(cluster: Pick<ResolvedCluster, 'resources'>, asked: Resources): Resources {
-  return { ...cluster.resources, ...asked };
+  return mergeResources(cluster.resources ?? {}, asked);
 }
 
 /** Says what the site's rules leave out of a request. Throws USAGE for what its SLURM would refuse. */
@@ -15,8 +17,11 @@ export function requireAllowed(
   cluster: Pick<ResolvedCluster, 'name' | 'slurm'>,
   asked: Resources,
   warn: (text: string) => void,
+  template?: Template,
 ): void {
-  const { problems, notes } = judgeRequest(asked, cluster.slurm ?? {});
+  const { problems: against, notes } = judgeRequest(asked, cluster.slurm ?? {});
+  // What a template of the project's own does with tasks is its own affair.
+  const problems = [...against, ...(template?.path === undefined ? judgeTasks(template?.name ?? 'single', asked) : [])];
   for (const note of notes) warn(`${cluster.name}: ${note}`);
   if (problems.length === 0) return;
   throw new HpcrunError('USAGE', problems.map((problem) => `${cluster.name}: ${problem}`).join('\n'), {

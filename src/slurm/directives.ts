@@ -9,13 +9,22 @@ import {
   type SlurmRules,
 } from './rules.js';
 import type { SaveSignal } from './signals.js';
+import { taskOptions } from './tasks.js';
 
 /** What a job asks SLURM for. */
 export interface ResourceRequest {
+  /** Of each node. */
   gpus?: { type?: string | undefined; count: number } | undefined;
+  nodes?: number | undefined;
+  /** On all nodes together. */
+  tasks?: number | undefined;
+  tasksPerNode?: number | undefined;
+  /** Of each task. */
   cpus?: number | undefined;
-  /** In SLURM's spelling, such as `32G`. */
+  /** Of each node, in SLURM's spelling, such as `32G`. */
   memory?: string | undefined;
+  memoryPerCpu?: string | undefined;
+  memoryPerGpu?: string | undefined;
   /** Seconds. */
   time?: number | undefined;
   partition?: string | undefined;
@@ -74,8 +83,7 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
     ['output', head.logPath.replaceAll('%', '%%')],
     ['open-mode', 'append'],
     ['chdir', head.workingDirectory],
-    ['nodes', '1'],
-    ['ntasks', '1'],
+    ...taskOptions(asked),
     ...resumeOptions(head),
   ];
   const wished: SbatchOption[] = [

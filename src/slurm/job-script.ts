@@ -4,6 +4,7 @@ import { renderDirectives, type JobHead } from './directives.js';
 import type { SlurmRules } from './rules.js';
 import { saveSignals } from './signals.js';
 import type { Template } from './templates.js';
+import { renderTorchrunWords } from './torchrun.js';
 
 /** Everything a job script says. Paths are absolute, on the cluster or in the container. */
 export interface JobScript {
@@ -36,6 +37,12 @@ export interface JobScript {
   proxy?: string | undefined;
   /** Whether the nodes reach the internet, where the site says; undefined where a job has to try. */
   computeInternet?: boolean | undefined;
+  /** What starts the tasks of a job; srun where nothing is said. */
+  launcher?: 'srun' | 'ibrun' | undefined;
+  /** Behind the host names by which the processes of a job find each other. */
+  rendezvousSuffix?: string | undefined;
+  /** How many processes torchrun starts on each node. */
+  processesPerNode?: number;
   /** The full argument vector. */
   command: string[];
   hpcrunVersion: string;
@@ -65,6 +72,10 @@ export function renderJobScript(template: Template, script: JobScript): string {
       computeInternet,
     },
     resume: resume && { ...resume, signalNumber: saveSignals[resume.signal], sbatch: script.sbatch ?? 'sbatch' },
+    launcher: script.launcher ?? 'srun',
+    rendezvousSuffix: script.rendezvousSuffix ?? '',
+    processesPerNode: script.processesPerNode ?? 1,
+    torchrun: renderTorchrunWords(script.command),
     ...renderContainerSearch(containerCommand),
     gpuOption: rules.gpus?.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),

@@ -1,4 +1,5 @@
 import type { ResourceRequest } from './directives.js';
+import { tasksOnNode } from './tasks.js';
 
 /** What is asked for in the words of sbatch itself. */
 export const plainOptions = {
@@ -74,7 +75,9 @@ export function matchesPattern(name: string, pattern: string): boolean {
 export function applyRules(asked: ResourceRequest, rules: SlurmRules): ResourceRequest {
   const { gpus, account } = rulesIn(rules, asked.partition);
   const count = asked.gpus?.count ?? 0;
-  const cpus = asked.cpus ?? (count > 0 && gpus.cpusPerGpu !== undefined ? count * gpus.cpusPerGpu : undefined);
+  const coresOfNode = count > 0 && gpus.cpusPerGpu !== undefined ? count * gpus.cpusPerGpu : undefined;
+  const shared = coresOfNode === undefined ? undefined : Math.max(1, Math.floor(coresOfNode / tasksOnNode(asked)));
+  const cpus = asked.cpus ?? shared;
   return {
     ...asked,
     ...(cpus === undefined ? {} : { cpus }),
@@ -95,8 +98,10 @@ export function judgeRequest(asked: ResourceRequest, rules: SlurmRules): Judgeme
   const count = asked.gpus?.count ?? 0;
   const problems: string[] = [];
   const notes: string[] = [];
+  const memory = asked.memory ?? asked.memoryPerCpu ?? asked.memoryPerGpu;
+  const given = { ...asked, memory };
   for (const key of ['time', 'partition', 'memory', 'cpus'] as const) {
-    if (rules.required?.includes(key) && asked[key] === undefined) problems.push(`a job needs --${key}`);
+    if (rules.required?.includes(key) && given[key] === undefined) problems.push(`a job needs --${key}`);
   }
   if (account === 'required' && asked.account === undefined) problems.push(`a job needs --account ${where}`);
   if (account === 'forbidden' && asked.account !== undefined) {
@@ -130,23 +135,25 @@ export function judgeRequest(asked: ResourceRequest, rules: SlurmRules): Judgeme
 export type SbatchOption = [name: string, value: string | undefined];
 
 /** How memory is asked for: of a node as the user wrote it, or what each core gets of it. */
-export function memoryOptions(
-  { memory, cpus = 1 }: ResourceRequest,
-  { memoryOption = 'mem' }: SlurmRules,
-): SbatchOption[] {
+export function memoryOptions(request: ResourceRequest, { memoryOption = 'mem' }: SlurmRules): SbatchOption[] {
+  const { memory, memoryPerCpu, memoryPerGpu, cpus = 1 } = request;
+  if (memoryPerCpu !== undefined) return [['mem-per-cpu', memoryPerCpu]];
+  if (memoryPerGpu !== undefined) return [['mem-per-gpu', memoryPerGpu]];
   if (memory === undefined) return [];
   const match = /^(\d+)([KMGT])$/.exec(memory);
   if (memoryOption === 'mem' || !match) return [[memoryOption, memory]];
   const kibibytes = Number(match[1]) * 1024 ** 'KMGT'.indexOf(match[2] ?? 'K');
-  return [['mem-per-cpu', `${Math.ceil(kibibytes / 1024 / cpus)}M`]];
+  return [['mem-per-cpu', `${Math.ceil(kibibytes / 1024 / cpus / tasksOnNode(request))}M`]];
 }
 
 /** How GPUs are asked for in the partition. */
-export function gpuOptions({ gpus, partition }: ResourceRequest, rules: SlurmRules): SbatchOption[] {
+export function gpuOptions({ gpus, partition, nodes = 1 }: ResourceRequest, rules: SlurmRules): SbatchOption[] {
   const { option = 'gres' } = rulesIn(rules, partition).gpus;
   if (gpus === undefined || gpus.count === 0 || option === 'none') return [];
   const amount = gpus.type === undefined ? String(gpus.count) : `${gpus.type}:${gpus.count}`;
-  return option === 'gres' ? [['gres', `gpu:${amount}`]] : [[option, amount]];
+  if (option === 'gres') return [['gres', `gpu:${amount}`]];
+  // GPUs are those of a node here, and those of the whole job in sbatch's --gpus.
+  return [[option === 'gpus' && nodes > 1 ? 'gpus-per-node' : option, amount]];
 }
 
 /** What the site wants of every job, of those with GPUs, or of those without. */

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { ResourceRequest } from '../../src/slurm/directives.js';
 import { renderJobScript, type JobScript } from '../../src/slurm/job-script.js';
 import { loadTemplate } from '../../src/slurm/templates.js';
 import { quote } from '../../src/ssh/quote.js';
@@ -66,20 +67,38 @@ const full: JobScript = {
   ],
 };
 
-const cases: [string, JobScript][] = [
-  ['minimal', minimal],
-  ['gpus-binds-modules', full],
-  ['no-gpus-asked-for', { ...minimal, head: { ...minimal.head, resources: { gpus: { count: 0 }, time: 600 } } }],
+const withResources = (script: JobScript, resources: ResourceRequest): JobScript => ({
+  ...script,
+  head: { ...script.head, resources: { ...script.head.resources, ...resources } },
+});
+
+/** The name of a golden file, what it says, and the template it is made from. */
+const cases: [string, JobScript, string][] = [
+  ['minimal', minimal, 'single'],
+  ['gpus-binds-modules', full, 'single'],
+  ['no-gpus-asked-for', withResources(minimal, { gpus: { count: 0 }, time: 600 }), 'single'],
+  ['torchrun', withResources(minimal, { nodes: 2, tasks: 2, tasksPerNode: 1 }), 'torchrun'],
+  [
+    'torchrun-gpus',
+    {
+      ...withResources(full, { nodes: 4, tasks: 4, tasksPerNode: 1 }),
+      processesPerNode: 2,
+      rendezvousSuffix: 'i',
+    },
+    'torchrun',
+  ],
+  ['mpi', withResources(minimal, { nodes: 2, tasksPerNode: 4 }), 'mpi'],
+  ['mpi-ibrun', { ...withResources(full, { tasks: 64 }), launcher: 'ibrun' }, 'mpi'],
 ];
 
 describe('renderJobScript', () => {
-  it.each(cases)('writes %s.sbatch', async (name, script) => {
-    const text = renderJobScript(await loadTemplate('single'), script);
+  it.each(cases)('writes %s.sbatch', async (name, script, template) => {
+    const text = renderJobScript(await loadTemplate(template), script);
     await expect(text).toMatchFileSnapshot(`../golden/${name}.sbatch`);
   });
 
-  it.each(cases)('writes what bash can read: %s', async (_, script) => {
-    const text = renderJobScript(await loadTemplate('single'), script);
+  it.each(cases)('writes what bash can read: %s', async (_, script, template) => {
+    const text = renderJobScript(await loadTemplate(template), script);
     const { stderr, status } = runShell('bash', 'exec bash -n', { input: text });
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
     // Which sbatch refuses.
@@ -133,7 +152,7 @@ describe('renderJobScript', () => {
     const assignment = text.slice(from, to);
     const { stdout } = runShell(
       'bash',
-      `C() { echo '--no-eval'; }\ncontainer=C scratch=${scratch} run=R start=S image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
+      `C() { echo '--no-eval'; }\ncontainer=C scratch=${scratch} rank=0 run=R start=S image=I\n${assignment}\nprintf '%s\\0' "\${command[@]}"`,
     );
     const argv = stdout.split('\0').slice(0, -1);
     expect(argv.slice(argv.indexOf('I') + 1)).toEqual(full.command);
@@ -188,7 +207,7 @@ describe('what is read in the container before the command', () => {
     await writeFile(join(directory, 'run', 'env'), exports.join(''));
     const text = renderJobScript(await loadTemplate('single'), minimal);
     const part = text.slice(text.indexOf('. "$run/env"'), text.indexOf('\noptions=('));
-    const script = `run=${directory}/run scratch=${directory}\n${part}\nenv | grep APPTAINERENV_`;
+    const script = `rank=0 run=${directory}/run scratch=${directory}\n${part}\nenv | grep APPTAINERENV_`;
     const { stdout, stderr } = runShell('bash', script, { env: slurm });
     expect({ stdout, stderr }).toEqual({ stdout: '', stderr: '' });
     return join(directory, 'run', 'state', 'start.sh');

@@ -16,10 +16,18 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
       .option('--wait', "show the job's output, wait for its end and exit with its status")
       .option('--dry-run', 'print the plan and the batch script; do nothing')
       .option('--name <name>', "the run's name (default: the script's)")
-      .option('--template <name>', 'the shape of the job (default: single)')
-      .option('--gpus <[type:]n>', 'GPUs, such as 1 or h100:2')
-      .option('--cpus <n>', 'CPU cores')
-      .option('--memory <size>', 'memory, such as 32G')
+      .option('--template <name>', 'the shape of the job: single (the default), torchrun, mpi … (hpcrun template list)')
+      .option('--nodes <n>', 'nodes (with torchrun and mpi)')
+      .option('--ntasks, --tasks <n>', 'tasks on all nodes together (with mpi)')
+      .option(
+        '--ntasks-per-node, --tasks-per-node <n>',
+        "tasks on each node; with torchrun, its processes (default: a node's GPUs)",
+      )
+      .option('--gpus <[type:]n>', 'GPUs of each node, such as 1 or h100:2')
+      .option('--cpus-per-task, --cpus <n>', 'CPU cores, of each task')
+      .option('--mem, --memory <size>', 'memory of each node, such as 32G')
+      .option('--mem-per-cpu <size>', 'memory for each core instead')
+      .option('--mem-per-gpu <size>', 'memory for each GPU instead')
       .option('--time <limit>', 'time limit, such as 2h, 1h30m or 1-12:00:00')
       .option('--partition <name>', 'SLURM partition')
       .option('--account <name>', 'SLURM account to charge')
