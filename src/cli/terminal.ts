@@ -136,6 +136,7 @@ export class Terminal implements Progress {
   };
 
   private readonly ask: Prompter['ask'] = async (question, { secret, signal }) => {
+    if (signal?.aborted || this.options.signal.aborted) throw interrupted();
     this.spinner?.stop();
     const output = new Writable({
       write(chunk: Buffer, _encoding, done) {

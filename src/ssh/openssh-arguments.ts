@@ -1,11 +1,18 @@
 import { quoteAll } from './quote.js';
-import { parseJump, type HostOverrides } from './ssh-config.js';
+import { parseJump, type HostOverrides, type HostSettings } from './ssh-config.js';
 
 export interface Keepalive {
   intervalMs: number;
   /** How many signs of life may be missed before the connection counts as broken. */
   lostAfter: number;
 }
+
+interface MasterOptions {
+  unattended?: boolean | undefined;
+  unknownHostKeys?: HostSettings['unknownHostKeys'];
+}
+
+const strictness: Record<HostSettings['unknownHostKeys'], string> = { ask: 'ask', accept: 'accept-new', refuse: 'yes' };
 
 /**
  * Arguments of `ssh` that log in and then serve further sessions at `socket` (ssh(1), -M). The user's own configuration
@@ -15,7 +22,7 @@ export function renderMasterArguments(
   target: HostOverrides,
   socket: string,
   keepalive: Keepalive,
-  unattended = false,
+  { unattended = false, unknownHostKeys = 'ask' }: MasterOptions = {},
 ): string[] {
   return [
     ...configurationArguments(target),
@@ -27,7 +34,8 @@ export function renderMasterArguments(
       PermitLocalCommand: 'no',
       // Nobody is there: neither passwords nor keyboard-interactive, which may send somebody a code.
       BatchMode: unattended ? 'yes' : 'no',
-      StrictHostKeyChecking: 'ask',
+      // Never `no`, which lets changed keys pass, too.
+      StrictHostKeyChecking: strictness[unknownHostKeys],
       VisualHostKey: 'no',
       FingerprintHash: 'sha256',
       NumberOfPasswordPrompts: '3',

@@ -17,6 +17,7 @@ const defaultKeepalive = { intervalMs: 15_000, lostAfter: 3 };
 const silenceLimitMs = 60_000;
 const lookIntervalMs = 100;
 const farewellMs = 2000;
+const lastWordsMs = 200;
 const keptTextLength = 16_384;
 
 /**
@@ -60,6 +61,8 @@ export class OpensshMaster {
       child.once('exit', () => {
         // Whoever reads there may have ended before.
         (child.stdio[3] as Writable).on('error', () => undefined).end('over\n');
+        // What a ProxyCommand has left running may hold the pipe open; ssh's own words are in it already.
+        setTimeout(() => child.stderr?.destroy(), lastWordsMs).unref();
       });
       child.once('close', () => {
         end('ssh has ended');
@@ -79,7 +82,9 @@ export class OpensshMaster {
     const questions: OpensshQuestions = new OpensshQuestions(prompter, () => master.takeNews());
     const askpass = join(directory, 'ask');
     const server = await serveAskpass(askpass, questions.answer);
-    const sshArguments = renderMasterArguments(target, controlSocket(directory), keepalive, unattended);
+    const { unknownHostKeys } = target.isolated ? { unknownHostKeys: 'ask' as const } : await resolveHost(target, env);
+    const sshOptions = { unattended, unknownHostKeys };
+    const sshArguments = renderMasterArguments(target, controlSocket(directory), keepalive, sshOptions);
     const argv = ['-c', guardedStart, 'hpcrun', directory, ...sshArguments];
     const master: OpensshMaster = new OpensshMaster(
       directory,

@@ -64,6 +64,9 @@ export function openProxyCommand(
   stream.once('close', () => {
     // OpenSSH ends it in the same way.
     child.kill('SIGHUP');
+    // What it has left running must not keep hpcrun running, too.
+    for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
+    child.unref();
   });
   // A stream that breaks between here and the handshake is the handshake's to report.
   stream.on('error', () => undefined);

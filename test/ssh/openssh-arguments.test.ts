@@ -41,9 +41,18 @@ describe('renderMasterArguments', () => {
   });
 
   it('asks a server for nothing that takes a person where nobody is there', () => {
-    const batchMode = (...args: [boolean?]) =>
-      resolve(renderMasterArguments({ host: 'login' }, '/tmp/m', keepalive, ...args)).get('batchmode');
+    const batchMode = (unattended?: boolean) =>
+      resolve(renderMasterArguments({ host: 'login' }, '/tmp/m', keepalive, { unattended })).get('batchmode');
     expect([batchMode(), batchMode(true)]).toEqual(['no', 'yes']);
+  });
+
+  it.each([
+    ['ask', 'ask'],
+    ['accept', 'accept-new'],
+    ['refuse', 'true'],
+  ] as const)('is told what becomes of unknown host keys: %s', (unknownHostKeys, expected) => {
+    const args = renderMasterArguments({ host: 'login' }, '/tmp/m', keepalive, { unknownHostKeys });
+    expect(resolve(args).get('stricthostkeychecking')).toBe(expected);
   });
 
   it('goes through jump hosts with the target’s own key and known hosts', () => {

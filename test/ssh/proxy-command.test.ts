@@ -51,4 +51,16 @@ describe('openProxyCommand', () => {
     while ((await ended()) === '') await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await ended()).toBe('ended\n');
   });
+
+  it('keeps nothing of what the command has left running', async () => {
+    const handles = () => process.getActiveResourcesInfo().filter((name) => /^(Pipe|Process)Wrap$/.test(name)).length;
+    const before = handles();
+    const stream = open("sh -c '(trap : HUP; exec sleep 300) & echo $!; wait'");
+    const pid = await new Promise<string>((resolve) => stream.once('data', resolve));
+    expect(handles()).toBeGreaterThan(before);
+    stream.destroy();
+    while (handles() > before) await new Promise((resolve) => setTimeout(resolve, 20));
+    // Ended by nobody else.
+    process.kill(Number(pid), 'SIGKILL');
+  });
 });

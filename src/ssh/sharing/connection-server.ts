@@ -230,6 +230,7 @@ async function serveLogin(
   const isFirst = !holder.hasBegun;
   let settle: { resolve: (answer: string) => void; reject: (error: Error) => void } | undefined;
   let isOver = false;
+  let isGone = false;
   channel.listen({
     onMessage: (message) => {
       const answer = answerSchema.safeParse(message);
@@ -238,6 +239,7 @@ async function serveLogin(
       else settle?.reject(errorFrom(answer.data));
     },
     onClose: () => {
+      isGone = true;
       settle?.reject(interrupted());
       if (isFirst && !isOver) end();
     },
@@ -246,6 +248,7 @@ async function serveLogin(
     columns,
     ask: (question, { secret }) =>
       new Promise((resolve, reject) => {
+        if (isGone) throw interrupted();
         settle = { resolve, reject };
         reply(channel, { type: 'ask', question, secret });
       }),
