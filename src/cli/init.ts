@@ -5,7 +5,7 @@ import { projectFileName, type Project } from '../config/project.js';
 import { loadSite, loadSites } from '../config/site.js';
 import { HpcrunError } from '../errors.js';
 import { listCandidates } from '../run/init/candidates.js';
-import { initProject, type Initialized } from '../run/init/init.js';
+import { initProject, lacksHost, type Initialized } from '../run/init/init.js';
 import { askOr } from '../run/init/questions.js';
 import { listSshHosts } from '../ssh/ssh-hosts.js';
 import { makeContext, openSession, type CommonOptions, type Context } from './context.js';
@@ -84,6 +84,9 @@ function print({ terminal }: Context, options: InitOptions, { path, look, cluste
     terminal.warn('there is no Dockerfile yet: write one, or name an image under image: {name: IMAGE}');
   if (!cluster) {
     terminal.note('No cluster is known: name yours in the file, or try one on this machine with "hpcrun sandbox up".');
+  }
+  if (cluster && lacksHost(cluster)) {
+    terminal.warn(`hpcrun does not know where one logs in to ${cluster.name}: say so in the file, host: NAME`);
   }
   terminal.note('  hpcrun doctor          does everything fit?\n  hpcrun submit SCRIPT   the first job');
 }

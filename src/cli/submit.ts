@@ -32,7 +32,7 @@ export async function submitCommand(words: string[], isCommand: boolean, options
     const warn = (text: string) => {
       session.progress.warn(text);
     };
-    requireAllowed(session.cluster, plan.resources, warn, plan.template);
+    requireAllowed(session.cluster, plan.resources, warn, plan);
     if (options.dryRun === true) {
       const { runId, steps, script } = await dryRun(session, plan);
       if (options.json) printJson({ type: 'plan', runId, cluster: session.cluster.name, steps, script });

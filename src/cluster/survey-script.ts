@@ -11,8 +11,13 @@ const placePattern = '^[A-Z0-9_]*(HOME|SCRATCH|WORK|PROJECT|DATA|VAULT|STORE|STO
  * part may fail or be missing without ending it, and none is waited for longer than twenty seconds.
  */
 export function renderSurvey(directory: string): string {
-  return `ask() {
-  command -v "$1" >/dev/null || { echo '${surveyMark} missing'; return 0; }
+  return `# A function that stands for a site's own command says nothing of whether that command is there (src/slurm/slurm-commands.ts).
+exists() {
+  eval "exists_program=\\\${slurm_program_$1:-$1}"
+  command -v "$exists_program" >/dev/null
+}
+ask() {
+  exists "$1" || { echo '${surveyMark} missing'; return 0; }
   # What the site's commands are called may be said by functions of this shell, which timeout does not know.
   case $(command -v "$1") in
     /*) if command -v timeout >/dev/null; then timeout 20 "$@"; else "$@"; fi ;;
@@ -44,12 +49,12 @@ section user
 id -un
 id -Gn
 section slurm
-if command -v sbatch >/dev/null; then echo path; elif find_slurm; then echo "\${slurm_found:-login shell}"; else echo none; fi
+if exists sbatch; then echo path; elif find_slurm; then echo "\${slurm_found:-login shell}"; else echo none; fi
 section version
 ask sinfo --version
 section commands
 for name in sbatch squeue sacct scancel scontrol sinfo sacctmgr srun; do
-  if command -v "$name" >/dev/null; then echo "$name"; fi
+  if exists "$name"; then echo "$name"; fi
 done
 section sinfo
 ask sinfo -h -o '%P|%a|%l|%D|%c|%m|%G|%T'

@@ -92,8 +92,8 @@ export async function learnSurvey(
   connect: () => Promise<Connection>,
   { refresh, signal }: { refresh: boolean; signal: AbortSignal },
 ): Promise<Survey> {
-  const { host, port, user } = cluster;
-  const question = JSON.stringify([host, port, user, root]);
+  const { host, port, user, slurm } = cluster;
+  const question = JSON.stringify([host, port, user, root, slurm]);
   const file = join(cluster.stateDirectory, 'survey.json');
   if (!refresh) {
     const known = await readJsonFile(file, cacheSchema);
@@ -102,7 +102,9 @@ export async function learnSurvey(
   const { stdout } = await runRemote(await connect(), 'looking around', renderSurvey(root), { signal });
   const askedAt = Date.now();
   const survey = parseSurvey(stdout.toString('utf8'), askedAt / 1000);
-  await writeAtomically(file, JSON.stringify({ question, askedAt, survey }));
+  // What could not be found out may be there in a minute, or after a change of a start-up file.
+  const isWhole = survey.slurm.found !== 'none' && survey.slurm.complaints.length === 0;
+  if (isWhole) await writeAtomically(file, JSON.stringify({ question, askedAt, survey }));
   return survey;
 }
 

@@ -9,8 +9,19 @@ export const moduleNames = z.array(z.string().regex(/^[\w./+@-]+$/, 'is not a mo
 
 export const namePatterns = z.array(z.string().regex(/^[\w.*+@-]+$/, 'must be a name; * stands for any characters'));
 
+/** Without these, hpcrun would not find its jobs or what they print. */
+const indispensable = ['comment', 'output'];
+/** Of these, a job has what hpcrun gives it; with other values it could not be followed. */
+const reserved = new Set([
+  ...['array', 'chdir', 'comment', 'error', 'input', 'job-name', 'open-mode', 'output', 'parsable', 'quiet'],
+  ...['test-only', 'wait', 'wrap'],
+]);
+
 const sbatchOption = z.string().regex(/^[a-z][a-z-]*$/, 'must be a long option of sbatch, without the dashes');
-const directives = z.record(sbatchOption, z.string().regex(/^[\w.+@,:=/% -]+$/, 'cannot stand in an #SBATCH line'));
+const directives = z.record(
+  sbatchOption.refine((name) => !reserved.has(name), 'is an option that hpcrun sets itself'),
+  z.string().regex(/^[\w.+@,:=/% -]+$/, 'cannot stand in an #SBATCH line'),
+);
 
 const gpuRules = z.strictObject({
   option: z.enum(['gres', 'gpus', 'gpus-per-node', 'none']).optional(),
@@ -37,7 +48,9 @@ export const slurmSchema = z.strictObject({
   /** Modules that bring SLURM's commands to a login node. */
   modules: moduleNames.optional(),
   required: z.array(z.enum(['account', 'time', 'partition', 'memory', 'cpus'])).optional(),
-  forbidden: z.array(sbatchOption).optional(),
+  forbidden: z
+    .array(sbatchOption.refine((name) => !indispensable.includes(name), 'is an option that hpcrun cannot do without'))
+    .optional(),
   directives: directives.optional(),
   cpuDirectives: directives.optional(),
   memoryOption: z.enum(['mem', 'mem-per-cpu']).optional(),

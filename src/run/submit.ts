@@ -43,7 +43,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   // While the cluster answers, this machine may; what goes wrong here is said when its turn has come.
   if (plan.image.kind !== 'sif') session.engine().catch(() => undefined);
   const git = later(readGitState(plan.project.directory));
-  const facts = await session.facts(remotePaths(plan));
+  const facts = await session.facts([...remotePaths(plan), ...(session.cluster.notOnComputeNodes ?? [])]);
   const connecting = later(session.connect());
   const taking = later(takeSnapshot(plan.project.directory));
   const early = beginBuild(session, plan, facts);
@@ -66,7 +66,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
     git: await git,
     runId: makeRunId(new Date()),
   });
-  requireOnNodes(session.cluster, record.binds);
+  requireOnNodes(session.cluster, record.binds, facts);
   const jobScript = renderJobScript(plan.template, renderScriptInput(session, record, image.probesContainers));
   const variables = {
     ...proxyVariables(session.cluster),

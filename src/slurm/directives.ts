@@ -95,7 +95,7 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
   ];
   // What the user says goes before what the site says; sbatch takes the last of two lines.
   const site = siteOptions(asked, rules).filter(
-    ([name]) => name === 'gres' || wished.every(([given]) => given !== name),
+    ([name]) => name === 'gres' || [...own, ...wished].every(([given]) => given !== name),
   );
   return addArguments([...own, ...wished, ...site], asked.sbatchArgs ?? [])
     .filter(([name]) => !rules.forbidden?.includes(name))

@@ -1,7 +1,7 @@
 import ejs from 'ejs';
 import { quote } from '../ssh/quote.js';
 import { renderDirectives, type JobHead } from './directives.js';
-import type { SlurmRules } from './rules.js';
+import { rulesIn, type SlurmRules } from './rules.js';
 import { saveSignals } from './signals.js';
 import type { Template } from './templates.js';
 import { renderTorchrunWords } from './torchrun.js';
@@ -77,7 +77,7 @@ export function renderJobScript(template: Template, script: JobScript): string {
     processesPerNode: script.processesPerNode ?? 1,
     torchrun: renderTorchrunWords(script.command),
     ...renderContainerSearch(containerCommand),
-    gpuOption: rules.gpus?.vendor === 'amd' ? '--rocm' : '--nv',
+    gpuOption: rulesIn(rules, script.head.resources.partition).gpus.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),
   };
   return ejs.render(template.text, values, { escape: quoteForScript, strict: false });

@@ -53,14 +53,17 @@ export interface SlurmRules {
   partitions?: Record<string, PartitionRules> | undefined;
 }
 
-/** The rules for jobs of one partition, or of the default one. */
-function rulesIn(
+/**
+ * The rules for jobs of a partition, or of the default one; for `a,b`, which SLURM may put into either, those of the first that has any.
+ */
+export function rulesIn(
   rules: SlurmRules,
   partition: string | undefined,
 ): { gpus: GpuRules; account: PartitionRules['account'] } {
-  const own = Object.entries(rules.partitions ?? {}).find(
-    ([pattern]) => partition !== undefined && matchesPattern(partition, pattern),
-  )?.[1];
+  const own = partition
+    ?.split(',')
+    .map((name) => Object.entries(rules.partitions ?? {}).find(([pattern]) => matchesPattern(name, pattern))?.[1])
+    .find((each) => each !== undefined);
   const account = own?.account ?? (rules.required?.includes('account') ? 'required' : undefined);
   return { gpus: { ...rules.gpus, ...own?.gpus }, account };
 }
@@ -116,6 +119,12 @@ export function judgeRequest(asked: ResourceRequest, rules: SlurmRules): Judgeme
   }
   if (gpus.perNode !== undefined && count > gpus.perNode) {
     problems.push(`a node has ${gpus.perNode} GPUs ${where}, and ${count} are asked for`);
+  }
+  const gpuOption = gpus.option ?? 'gres';
+  if (count > 0 && rules.forbidden?.includes(gpuOption)) {
+    problems.push(
+      `GPUs would be asked for by --${gpuOption}, which is refused ${where}: say slurm: {gpus: {option: …}} of the cluster`,
+    );
   }
   if (count > 0 && gpus.option === 'none') notes.push('GPUs come with the partition; their number is not asked for.');
   const memoryOption = rules.memoryOption ?? 'mem';

@@ -29,7 +29,9 @@ export function withSlurmCommands(connection: Connection, slurm: SlurmCommands):
 /** Exported for tests. */
 export function renderSlurmCommands({ commands = {}, modules = [] }: SlurmCommands): string {
   const functions = Object.entries(commands).flatMap(([name, command]) =>
-    command === undefined || command === name ? [] : [`${name}() { command ${quote(command)} "$@"; }\n`],
+    command === undefined || command === name
+      ? []
+      : [`slurm_program_${name}=${quote(command)}\n${name}() { command ${quote(command)} "$@"; }\n`],
   );
   return [
     ...(modules.length > 0 ? [`slurm_modules=${quote(modules.join(' '))}\n`] : []),

@@ -1,13 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseSurvey } from '../../src/cluster/survey.js';
+import { learnSurvey, parseSurvey } from '../../src/cluster/survey.js';
 import { renderSurvey } from '../../src/cluster/survey-script.js';
 import { parseAccounts, parseGres, parseLimits, parsePartitions } from '../../src/cluster/survey-slurm.js';
+import type { ResolvedCluster } from '../../src/config/cluster.js';
 import { packageDirectory } from '../../src/package-directory.js';
+import { renderSlurmCommands, withSlurmCommands } from '../../src/slurm/slurm-commands.js';
 import { scriptPrelude } from '../../src/ssh/remote-script.js';
 import { runShell } from '../support/shell.js';
+import { ShellConnection } from '../support/shell-connection.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
+import { writeTree } from '../support/write-tree.js';
 
 /** What the script printed on a login node of the sandbox. */
 const captured = await readFile(join(packageDirectory(), 'test', 'captured', 'survey-sandbox.txt'), 'utf8');
@@ -72,6 +76,46 @@ describe('parseSurvey', () => {
     const survey = parseSurvey(stdout, Date.now() / 1000);
     expect(survey.root).toEqual({ existing: home, isWritable: true });
     expect(survey.places.HOME).toBe(home);
+  });
+});
+
+describe('a survey of a site with its own names for SLURM', () => {
+  it('knows which of them are there', async () => {
+    const home = await makeTemporaryDirectory();
+    const commands = { sbatch: 'true', squeue: 'no-such-squeue', sinfo: 'no-such-sinfo' };
+    const script = `${renderSlurmCommands({ commands })}${scriptPrelude}${renderSurvey(home)}`;
+    const { stdout } = runShell('/bin/sh', script, { env: { HOME: home, SHELL: '/bin/sh', PATH: '/usr/bin:/bin' } });
+    expect(parseSurvey(stdout, Date.now() / 1000).slurm).toMatchObject({ found: 'path', commands: ['sbatch'] });
+  });
+
+  it('is not kept where something could not be found out, nor for other names', async () => {
+    const home = await makeTemporaryDirectory();
+    const bin = join(home, 'bin');
+    const connection = new ShellConnection({ env: { HOME: home, SHELL: '/bin/sh', PATH: `${bin}:/usr/bin:/bin` } });
+    const cluster = (sbatch: string): ResolvedCluster => ({
+      ...{ name: 'c', host: 'c', root: home, pollSeconds: 60, stateDirectory: home, isSandbox: false, site: undefined },
+      slurm: { commands: { sbatch } },
+    });
+    const options = { refresh: false, signal: new AbortController().signal };
+    const ask = (sbatch: string) =>
+      learnSurvey(
+        cluster(sbatch),
+        home,
+        () => Promise.resolve(withSlurmCommands(connection, { commands: { sbatch } })),
+        options,
+      );
+
+    expect((await ask('sbatch.here')).slurm.found).toBe('none');
+    // It has come in the meantime; and so have the other commands.
+    const names = ['sbatch.here', 'sinfo', 'scontrol'];
+    await writeTree(home, Object.fromEntries(names.map((name) => [`bin/${name}`, '#!/bin/sh\n'])));
+    for (const name of names) await chmod(join(bin, name), 0o755);
+    expect((await ask('sbatch.here')).slurm).toMatchObject({ found: 'path', complaints: [] });
+    expect(connection.scripts).toBe(2);
+    await ask('sbatch.here');
+    expect(connection.scripts).toBe(2);
+    await ask('sbatch.there');
+    expect(connection.scripts).toBe(3);
   });
 });
 

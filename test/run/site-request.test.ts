@@ -32,14 +32,37 @@ describe('a request on a cluster', () => {
   it('binds nothing that the compute nodes do not have', async () => {
     const cluster = { name: 'c', notOnComputeNodes: ['/arch'] };
     const bind = (source: string) => ({ source, target: '/data', readonly: true });
-    requireOnNodes(cluster, [bind('/archive/x'), bind('/scratch/arch')]);
+    const facts = { home: '/home/ada', architecture: 'amd64', variables: {} };
+    requireOnNodes(cluster, [bind('/archive/x'), bind('/scratch/arch')], facts);
     const error = await failureOf(() => {
-      requireOnNodes(cluster, [bind('/arch/ada'), bind('/scratch')]);
+      requireOnNodes(cluster, [bind('/arch/ada'), bind('/scratch')], facts);
     });
     expect([error.code, error.message]).toEqual([
       'BIND_SOURCE_MISSING',
       'the compute nodes of c do not have /arch/ada',
     ]);
+  });
+
+  it('knows such directories by ~ and variables, too', async () => {
+    const cluster = { name: 'c', notOnComputeNodes: ['~', '$ARCHIVE/old', '$UNSET'] };
+    const facts = { home: '/home/ada', architecture: 'amd64', variables: { ARCHIVE: '/arch', UNSET: '' } };
+    const refused = (source: string) =>
+      failureOf(() => {
+        requireOnNodes(cluster, [{ source, target: '/data', readonly: true }], facts);
+      });
+    expect((await refused('/home/ada/x')).code).toBe('BIND_SOURCE_MISSING');
+    expect((await refused('/arch/old')).hint).toContain('below /home/ada, /arch/old is');
+    requireOnNodes(cluster, [{ source: '/arch/new', target: '/data', readonly: true }], facts);
+  });
+
+  it('is refused where --resume cannot have its signal', async () => {
+    const slurm = { forbidden: ['signal'] };
+    const error = await failureOf(() => {
+      requireAllowed({ name: 'c', slurm }, {}, () => undefined, {
+        resume: { beforeSeconds: 120, signal: 'TERM', maxRestarts: 50 },
+      });
+    });
+    expect(error.message).toBe('c: --resume needs --signal, which is refused there');
   });
 
   it('gives jobs the proxy in both spellings', () => {

@@ -79,6 +79,33 @@ describe('renderDirectives', () => {
     ]);
   });
 
+  it("lets none of the site's options change what hpcrun needs of a job", () => {
+    expect(renderDirectives(head({}), { directives: { nodes: '2', exclusive: 'user' } })).toEqual([
+      ...always,
+      '--exclusive=user',
+    ]);
+  });
+
+  it('refuses GPUs that could not be asked for', () => {
+    const refused = { forbidden: ['gres'] };
+    expect(judgeRequest({ gpus: { count: 1 } }, refused).problems).toEqual([
+      'GPUs would be asked for by --gres, which is refused here: say slurm: {gpus: {option: …}} of the cluster',
+    ]);
+    expect(judgeRequest({ gpus: { count: 0 } }, refused).problems).toEqual([]);
+    expect(judgeRequest({ gpus: { count: 1 } }, { ...refused, gpus: { option: 'none' } }).problems).toEqual([]);
+    const inPartition = { ...refused, partitions: { gpu: { gpus: { option: 'gpus' as const } } } };
+    expect(judgeRequest({ gpus: { count: 1 }, partition: 'gpu' }, inPartition).problems).toEqual([]);
+  });
+
+  it('takes the rules of a partition where several are named', () => {
+    const rules = { partitions: { 'gpu*': { account: 'forbidden' as const, gpus: { option: 'gpus' as const } } } };
+    expect(renderDirectives(head({ partition: 'cpu,gpu1', account: 'a', gpus: { count: 1 } }), rules)).toEqual([
+      ...always,
+      '--gpus=1',
+      '--partition=cpu,gpu1',
+    ]);
+  });
+
   it("puts the user's own words before the site's, and leaves out what the site refuses", () => {
     const rules = {
       directives: { constraint: 'any', 'hint-of-site': 'x', exclusive: 'user' },

@@ -123,6 +123,18 @@ describe('renderJobScript', () => {
     expect(runShell('bash', 'exec bash -n', { input: text }).stderr).toBe('');
   });
 
+  it("uses the partition's GPU vendor", async () => {
+    const rules = { gpus: { vendor: 'nvidia' as const }, partitions: { 'mi*': { gpus: { vendor: 'amd' as const } } } };
+    const inPartition = (partition: string) => ({
+      ...full,
+      rules,
+      head: { ...full.head, resources: { ...full.head.resources, partition } },
+    });
+    const template = await loadTemplate('single');
+    expect(renderJobScript(template, inPartition('mi300'))).toContain('\noptions+=(--rocm)\n');
+    expect(renderJobScript(template, inPartition('c23g'))).toContain('\noptions+=(--nv)\n');
+  });
+
   it.each([
     [true, 'yes'],
     [false, 'no'],

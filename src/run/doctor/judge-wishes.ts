@@ -3,7 +3,7 @@ import type { ResolvedCluster } from '../../config/cluster.js';
 import type { Resources } from '../../config/resources.js';
 import { formatBytes, formatDuration } from '../../progress.js';
 import { explainRefusal } from '../../slurm/explain-refusal.js';
-import { judgeRequest, matchesPattern } from '../../slurm/rules.js';
+import { judgeRequest, matchesPattern, rulesIn } from '../../slurm/rules.js';
 import type { Finding } from './finding.js';
 
 type Judged = Pick<ResolvedCluster, 'name' | 'slurm'>;
@@ -109,7 +109,7 @@ function complaintsOf(
   const hasGpus = ({ gpus: there }: Partition) =>
     !gpus || there.some(({ type, count }) => (gpus.type === undefined || type === gpus.type) && count >= gpus.count);
   // Where GPUs come with the partition, SLURM may not count them.
-  if (gpus && gpus.count > 0 && cluster.slurm?.gpus?.option !== 'none' && !hasGpus(partition)) {
+  if (gpus && gpus.count > 0 && rulesIn(cluster.slurm ?? {}, name).gpus.option !== 'none' && !hasGpus(partition)) {
     const there = partition.gpus.map(({ type, count }) => (type === undefined ? String(count) : `${type}:${count}`));
     complaints.push({
       name: 'gpus',
@@ -163,7 +163,10 @@ function judgeAccount({ account, partition }: Resources, { accounts }: Survey['s
   const names = [...new Set(accounts.map(({ name }) => name))];
   const mine = accounts.filter(({ name }) => name === account);
   const fits = mine.some(
-    (each) => each.partition === undefined || partition === undefined || matchesPattern(partition, each.partition),
+    ({ partition: pattern }) =>
+      pattern === undefined ||
+      partition === undefined ||
+      partition.split(',').some((name) => matchesPattern(name, pattern)),
   );
   if (fits) return [];
   return [

@@ -30,7 +30,7 @@ export async function rehearse(connection: Connection, rehearsal: Rehearsal, sig
   const sources = rehearsal.binds.flatMap((bind) => {
     try {
       const source = expandRemotePath(bind.source, facts, cluster.name);
-      requireOnNodes(cluster, [{ ...bind, source }]);
+      requireOnNodes(cluster, [{ ...bind, source }], facts);
       return [source];
     } catch (error) {
       findings.push(problemOf('project', 'bind', error));

@@ -27,13 +27,15 @@ export type TrialResult =
 
 /** What the job asks for: where and as whom the project's own jobs run, and one GPU if they want some. */
 export function trialResources(wishes: Resources, required: readonly string[] = []): ResourceRequest {
-  const { partition, account, qos, reservation, gpus, memory } = wishes;
+  const { partition, account, qos, reservation, constraint, sbatchArgs, gpus, memory } = wishes;
   return {
     time: 300,
     partition,
     account,
     qos,
     reservation,
+    constraint,
+    sbatchArgs,
     ...(gpus && gpus.count > 0 ? { gpus: { ...gpus, count: 1 } } : {}),
     ...(required.includes('memory') ? { memory: memory ?? '1G' } : {}),
     ...(required.includes('cpus') ? { cpus: 1 } : {}),

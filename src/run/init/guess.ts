@@ -1,5 +1,6 @@
 import type { Partition, Survey } from '../../cluster/survey.js';
 import type { Site } from '../../config/site.js';
+import { rulesIn, type SlurmRules } from '../../slurm/rules.js';
 import { isAllowed } from '../doctor/judge-wishes.js';
 
 /** What the first hpcrun.yaml of a project asks for. */
@@ -40,30 +41,33 @@ export function guessResources({ survey, site, wantsGpus, account }: GuessInputs
       partition.usableNodes > 0 &&
       (chosen === undefined || isAllowed(chosen, partition)),
   );
-  const partition = choosePartition(usable, wantsGpus);
-  const isForbidden =
-    partition !== undefined && site?.cluster?.slurm?.partitions?.[partition.name]?.account === 'forbidden';
-  const rules = site?.cluster?.slurm?.gpus;
+  const slurmRules = site?.cluster?.slurm ?? {};
+  const partition = choosePartition(usable, wantsGpus, slurmRules);
+  const { gpus: rules, account: accountRule } = rulesIn(slurmRules, partition?.name);
+  const isForbidden = accountRule === 'forbidden';
   const gpuTypes = [
     ...new Set([
       ...(partition?.gpus ?? []).flatMap(({ type }) => (type === undefined ? [] : [type])),
-      ...(rules?.types ?? []),
+      ...(rules.types ?? []),
     ]),
   ];
-  const hasGpus = partition === undefined || partition.gpus.length > 0 || rules?.option === 'none';
+  const hasGpus = partition === undefined || partition.gpus.length > 0 || rules.option === 'none';
   return {
     partition,
     others: usable.filter(({ name }) => name !== partition?.name).map(({ name }) => name),
     account: isForbidden ? undefined : chosen,
     otherAccounts: accounts.filter((name) => name !== chosen),
     gpus:
-      wantsGpus && hasGpus ? (rules?.typeRequired && gpuTypes[0] !== undefined ? `${gpuTypes[0]}:1` : '1') : undefined,
+      wantsGpus && hasGpus ? (rules.typeRequired && gpuTypes[0] !== undefined ? `${gpuTypes[0]}:1` : '1') : undefined,
     gpuTypes,
   };
 }
 
-function choosePartition(usable: Partition[], wantsGpus: boolean): Partition | undefined {
-  const fits = ({ gpus }: Partition) => !wantsGpus || gpus.length > 0;
+function choosePartition(usable: Partition[], wantsGpus: boolean, rules: SlurmRules): Partition | undefined {
+  // Where GPUs come with a partition that is named in the rules, SLURM may not count them.
+  const comesWith = (name: string) =>
+    rulesIn(rules, name).gpus.option === 'none' && rulesIn(rules, undefined).gpus.option !== 'none';
+  const fits = ({ name, gpus }: Partition) => !wantsGpus || gpus.length > 0 || comesWith(name);
   return (
     usable.find((each) => each.isDefault && fits(each)) ??
     usable.find((each) => fits(each) && !special.test(each.name)) ??

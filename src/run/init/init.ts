@@ -41,9 +41,15 @@ export async function initProject(inputs: InitInputs): Promise<Initialized> {
   const { directory, candidates, asked, prompter, canAsk } = inputs;
   const path = join(directory, projectFileName);
   const look = await lookAtProject(directory);
-  const cluster =
+  const chosen =
     chooseNamed(candidates, asked) ??
     (canAsk ? await chooseOne(prompter, 'Which cluster?', candidates) : chooseLikeliest(candidates));
+  const cluster = chosen && lacksHost(chosen) && canAsk ? await askHost(prompter, chosen) : chosen;
+  if (cluster?.isConfigured && asked.site && cluster.site?.name !== asked.site.name) {
+    inputs.progress.warn(
+      `${cluster.name} is described in your own configuration already; the site ${asked.site.name} is not used. To use it, say there: site: ${asked.site.name}`,
+    );
+  }
   const isSiteOnly = cluster !== undefined && !cluster.isConfigured && cluster.host === undefined;
   const user = isSiteOnly && canAsk ? await askUser(prompter, cluster) : undefined;
   const open: ProjectFile = {
@@ -64,6 +70,16 @@ export async function initProject(inputs: InitInputs): Promise<Initialized> {
 
 const nothingKnown = { survey: undefined, site: undefined, wantsGpus: false };
 
+/** Whether nothing says where one logs in: some sites' profiles name no login node. */
+export function lacksHost({ isConfigured, host, site }: Candidate): boolean {
+  return !isConfigured && host === undefined && (site?.login ?? []).length === 0;
+}
+
+async function askHost(prompter: Prompter, cluster: Candidate): Promise<Candidate> {
+  const answer = await askOr(prompter, `Which host does one log in to on ${cluster.name}? (empty: leave it open)`, '');
+  return answer === '' ? cluster : { ...cluster, host: answer };
+}
+
 async function askUser(prompter: Prompter, { name }: Candidate): Promise<string | undefined> {
   const answer = await askOr(prompter, `Your user name on ${name}? (empty: as your SSH configuration says)`, '');
   return answer === '' ? undefined : answer;
@@ -73,10 +89,11 @@ async function askUser(prompter: Prompter, { name }: Candidate): Promise<string 
 async function surveyCluster(
   { directory, openSession, canAsk, prompter, progress, signal }: InitInputs,
   draft: string,
-  { name, site }: Candidate,
+  candidate: Candidate,
   path: string,
 ): Promise<Survey | undefined> {
-  if (!openSession) return undefined;
+  const { name, site } = candidate;
+  if (!openSession || lacksHost(candidate)) return undefined;
   if (canAsk && site?.secondFactor !== undefined) {
     const answer = await askOr(
       prompter,

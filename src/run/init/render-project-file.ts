@@ -77,7 +77,11 @@ function renderCluster({ cluster, user, guess }: ProjectFile): string[] {
     'clusters:',
     `  ${scalar(cluster.name)}:`,
     ...(site ? [`    ${setting('site', site.name, site.title)}`] : []),
-    ...(host === undefined ? [] : [`    ${setting('host', host)}`]),
+    ...(host === undefined
+      ? (site?.login ?? []).length > 0
+        ? []
+        : [`    ${comment('host: NAME # where one logs in; hpcrun does not know it of this site')}`]
+      : [`    ${setting('host', host)}`]),
     `    ${user === undefined ? comment('user: NAME # on the cluster, if your SSH configuration does not say') : setting('user', user)}`,
     // Of a site, the place is known; it is written out only where something in it had to be filled in.
     root === undefined || root.includes('{')

@@ -57,6 +57,14 @@ describe('judgeWishes', () => {
     expect(brief(judge({ gpus: { count: 1 } }, { gpus: { option: 'none' } }))).toEqual(['site-rules note']);
   });
 
+  it('does not count GPUs that come with a partition by its own rules, and knows accounts of several partitions', () => {
+    const rules = { partitions: { batch: { gpus: { option: 'none' } } } };
+    expect(brief(judge({ gpus: { count: 1 }, partition: 'batch' }, rules))).toEqual(['site-rules note']);
+    const bound = { ...slurm, accounts: [{ name: 'mine', partition: 'gpu', qos: [] }] };
+    const wishes = { account: 'mine', partition: 'batch,gpu' };
+    expect(judgeWishes(wishes, bound, { name: 'c', slurm: {} })).toEqual([]);
+  });
+
   it('says nothing of what is not known', () => {
     expect(judgeWishes({ partition: 'p', account: 'a' }, makeSurvey({}).slurm, { name: 'c' })).toEqual([]);
   });

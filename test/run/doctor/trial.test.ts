@@ -33,6 +33,21 @@ describe('the scripts of the trial', () => {
     expect(script).toContain('\n#SBATCH --gres=gpu:1\n');
   });
 
+  it('asks for what the project says of where its jobs may run', () => {
+    const wishes = {
+      constraint: 'a100',
+      sbatchArgs: [{ name: 'exclusive', value: undefined }],
+      cpus: 64,
+      time: 90_000,
+    };
+    expect(trialResources(wishes)).toMatchObject({
+      constraint: 'a100',
+      sbatchArgs: [{ name: 'exclusive' }],
+      time: 300,
+    });
+    expect(trialResources(wishes)).not.toHaveProperty('cpus');
+  });
+
   it('answer for a node without a container program', () => {
     const script = renderTrialJob({ ...trial, modules: [], containerCommand: 'no-such-program' })
       .replace(/^work=.*$/m, 'work=$(mktemp -d)')

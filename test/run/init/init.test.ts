@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { resolveDirectories } from '../../../src/config/directories.js';
 import { projectSchema, userSchema } from '../../../src/config/schema.js';
@@ -6,8 +7,10 @@ import { loadSites } from '../../../src/config/site.js';
 import { parseYaml } from '../../../src/config/yaml-file.js';
 import { chooseLikeliest, chooseNamed, listCandidates } from '../../../src/run/init/candidates.js';
 import { guessResources } from '../../../src/run/init/guess.js';
+import { initProject, lacksHost } from '../../../src/run/init/init.js';
 import { lookAtProject } from '../../../src/run/init/look-at-project.js';
 import { renderProjectFile } from '../../../src/run/init/render-project-file.js';
+import { answering } from '../../support/answering.js';
 import { failureOf } from '../../support/failure.js';
 import { makePartition, makeSurvey } from '../../support/survey.js';
 import { makeTemporaryDirectory } from '../../support/temporary-directory.js';
@@ -106,9 +109,69 @@ describe('guessResources', () => {
     expect(guessResources({ survey: onlyDevel, site: siteNamed('claix'), wantsGpus: true }).account).toBeUndefined();
   });
 
+  it('holds to the rules of the partition: what its GPUs are asked by, their type, its account', () => {
+    const site = siteNamed('claix');
+    const rules = {
+      partitions: {
+        'cp*': {
+          account: 'forbidden' as const,
+          gpus: { option: 'none' as const, typeRequired: true, types: ['mi300'] },
+        },
+      },
+    };
+    if (!site) throw new Error('there is no site claix');
+    const own = { ...site, cluster: { ...site.cluster, slurm: rules } };
+    expect(guessResources({ survey, site: own, wantsGpus: true })).toMatchObject({
+      partition: { name: 'cpu' },
+      gpus: 'mi300:1',
+      account: undefined,
+    });
+  });
+
   it('asks for no GPU where there is none', () => {
     const plain = makeSurvey({ partitions: [makePartition({ isDefault: true })] });
     expect(guessResources({ survey: plain, site: undefined, wantsGpus: true }).gpus).toBeUndefined();
+  });
+});
+
+describe('initProject', () => {
+  /** What is written, warned of and asked for this cluster and site, without a login. */
+  async function init(asked: { cluster?: string; site: string }, answers?: string[]) {
+    const directory = await makeTemporaryDirectory();
+    const user = userSchema.parse({ clusters: { mine: { host: 'mine.org', site: 'lumi' } } });
+    const warnings: string[] = [];
+    const step = { update: () => undefined, output: () => undefined, succeed: () => undefined, fail: () => undefined };
+    const prompter = answering(...(answers ?? []));
+    const { cluster, path } = await initProject({
+      directory,
+      candidates: listCandidates({ user, hosts: [], sites, hasSandbox: false }),
+      asked: { cluster: asked.cluster, site: siteNamed(asked.site) },
+      prompter,
+      canAsk: answers !== undefined,
+      progress: { step: () => step, note: () => undefined, warn: (text) => warnings.push(text) },
+      signal: new AbortController().signal,
+      openSession: undefined,
+    });
+    const text = await readFile(path, 'utf8');
+    return { cluster, warnings, text, config: parseYaml(text, path, projectSchema), asked: prompter.asked };
+  }
+
+  it('says that a site is not used for a cluster that is described already', async () => {
+    const { warnings, config } = await init({ cluster: 'mine', site: 'claix' });
+    expect(warnings).toEqual([expect.stringMatching(/^mine is described .* the site claix is not used/)]);
+    expect(config).toMatchObject({ cluster: 'mine', clusters: {} });
+    expect((await init({ cluster: 'mine', site: 'lumi' })).warnings).toEqual([]);
+  });
+
+  it('asks for the host where the site names none, and leaves it open if nobody knows', async () => {
+    const known = await init({ site: 'tacc' }, ['frontera.tacc.utexas.edu']);
+    expect(known.asked[0]?.question).toContain('Which host does one log in to on tacc?');
+    expect(known.config.clusters.tacc?.host).toBe('frontera.tacc.utexas.edu');
+    for (const open of [await init({ site: 'tacc' }, ['']), await init({ site: 'tacc' })]) {
+      expect(open.config.clusters.tacc).toEqual({ site: 'tacc' });
+      expect(open.text).toContain('# host: NAME');
+      expect(open.cluster && lacksHost(open.cluster)).toBe(true);
+    }
   });
 });
 
@@ -121,6 +184,18 @@ describe('renderProjectFile', () => {
       cluster: name,
       clusters: { [name]: { site: name, user: 'ada' } },
     });
+  });
+
+  it('leaves the host open where the site names none, and says so', () => {
+    const open = sites.filter((site) => (site.login ?? []).length === 0);
+    expect(open.map(({ name }) => name)).toEqual(expect.arrayContaining(['alliance', 'nyu', 'princeton', 'tacc']));
+    const guess = guessResources({ survey: undefined, site: undefined, wantsGpus: false });
+    for (const site of sites) {
+      const cluster = { name: site.name, isConfigured: false, site, title: site.title };
+      const text = renderProjectFile({ dockerfile: undefined, cluster, user: undefined, guess, survey: undefined });
+      expect(text.includes('    # host: NAME # where one logs in')).toBe(open.includes(site));
+      expect(lacksHost(cluster)).toBe(open.includes(site));
+    }
   });
 
   it('writes what validates, and nothing else, whatever a cluster calls its partitions and accounts', () => {
