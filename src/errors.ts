@@ -53,6 +53,7 @@ const exitStatusByCode = {
   RUN_NOT_FOUND: 8,
   RUN_AMBIGUOUS: 2,
   RUN_NOT_RUNNING: 8,
+  PORT_IN_USE: 2,
   INTERRUPTED: 130,
 } as const;
 

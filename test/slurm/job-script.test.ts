@@ -88,6 +88,8 @@ const cases: [string, JobScript, string][] = [
     'torchrun',
   ],
   ['mpi', withResources(minimal, { nodes: 2, tasksPerNode: 4 }), 'mpi'],
+  ['service', { ...minimal, command: ['jupyter', 'lab', '--port', '{port}'] }, 'service'],
+  ['shell', minimal, 'shell'],
   ['mpi-ibrun', { ...withResources(full, { tasks: 64 }), launcher: 'ibrun' }, 'mpi'],
 ];
 

@@ -1,7 +1,7 @@
 import type { RunLayout } from '../../cluster/layout.js';
 import { quote, quoteAll } from '../../ssh/quote.js';
 import { scriptPrelude } from '../../ssh/remote-script.js';
-import { carriedInput, nodeScript } from './node-script.js';
+import { carriedInput, nodeScript, onTerminal } from './node-script.js';
 
 /** The scripts' own exit status where there is no running job; picked from the range sysexits.h leaves free. */
 export const notRunningStatus = 93;
@@ -11,14 +11,16 @@ export interface ExecRequest {
   command: string[];
   /** TERM of the terminal it runs on; undefined for none. */
   terminal: string | undefined;
+  /** Whether the job lasts as long as the command. */
+  holds?: boolean | undefined;
 }
 
 /**
  * The script, for the login node, that runs a command in a container like the job's, beside the job on its first node. Without a
  * terminal, its input is what `ControlledInput` sends.
  */
-export function renderExec({ run, command, terminal }: ExecRequest): string {
-  const script = nodeScript(run, terminal) + (terminal === undefined ? carriedInput : 'exec "${enter[@]}" "$@"\n');
+export function renderExec({ run, command, terminal, holds = false }: ExecRequest): string {
+  const script = nodeScript(run, { terminal, holds }) + (terminal === undefined ? carriedInput : onTerminal);
   const options = terminal === undefined ? '--unbuffered' : '--pty';
   const step = `in_step ${options} env -i PATH=/usr/local/bin:/usr/bin:/bin bash -c ${quote(script)} hpcrun ${quoteAll(command)}`;
   return `${scriptPrelude}${stepFunctions(run)}find_job

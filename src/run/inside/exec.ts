@@ -14,6 +14,8 @@ export interface ExecIo {
   onStdout: (chunk: Buffer) => void | Promise<void>;
   onStderr: (chunk: Buffer) => void | Promise<void>;
   terminal?: TerminalRequest | undefined;
+  /** Whether the job lasts as long as the command: that of `hpcrun shell`. */
+  holds?: boolean;
 }
 
 /**
@@ -23,10 +25,13 @@ export interface ExecIo {
 export async function execInRun(session: Session, record: RunRecord, command: string[], io: ExecIo): Promise<number> {
   const run = new RemoteLayout(record.root, record.store).run(record.runId);
   const connection = await session.connect();
-  const { exitCode } = await connection.stream(renderExec({ run, command, terminal: io.terminal?.type }), {
-    ...io,
-    signal: session.signal,
-  });
+  const { exitCode } = await connection.stream(
+    renderExec({ run, command, terminal: io.terminal?.type, holds: io.holds }),
+    {
+      ...io,
+      signal: session.signal,
+    },
+  );
   if (exitCode === notRunningStatus) await explainNotRunning(session, record);
   return exitCode;
 }

@@ -5,7 +5,10 @@ import { quote } from '../../ssh/quote.js';
  * The beginning of what bash runs on the job's node: `enter` is the command that starts a container like the job's, up to the image; its
  * arguments are what is to run there. The job writes it down when it starts (slurm-templates/partials/enter.sh.ejs).
  */
-export function nodeScript({ state, sentinel }: RunLayout, terminal: string | undefined): string {
+export function nodeScript(
+  { state, sentinel }: RunLayout,
+  { terminal, holds }: { terminal: string | undefined; holds: boolean },
+): string {
   return `state=${quote(state)}
 for ((left = 300; left > 0; left--)); do
   [ ! -e "$state/enter.sh" ] && [ ! -e ${quote(sentinel)} ] || break
@@ -15,8 +18,18 @@ if ! . "$state/enter.sh" 2>/dev/null; then
   echo 'hpcrun: the job has no container that can be entered: it has just ended, or its script does not say how (enter.sh)' >&2
   exit 255
 fi
-${terminal === undefined ? '' : `export APPTAINERENV_TERM=${quote(terminal)} SINGULARITYENV_TERM=${quote(terminal)}\n`}`;
+${holds ? holdAllocation : ''}${terminal === undefined ? '' : `export APPTAINERENV_TERM=${quote(terminal)} SINGULARITYENV_TERM=${quote(terminal)}\n`}`;
 }
+
+/** The job of `hpcrun shell` lasts as long as this process, and has its status (slurm-templates/partials/hold.sh.ejs). */
+const holdAllocation = `echo $$ >"$scratch/held.part" && mv "$scratch/held.part" "$scratch/held" || exit 255
+trap 'status=$?; echo "$status" >"$scratch/status"' EXIT
+`;
+
+/** Runs the command on the terminal there is. */
+export const onTerminal = `"\${enter[@]}" "$@"
+exit "$?"
+`;
 
 /**
  * Runs the command with what `ControlledInput` sends on standard input: `N`, a line feed and N bytes of the command's own input, `end`
