@@ -30,14 +30,14 @@ export async function forwardUntilEnd(
   { json }: CommonOptions,
 ): Promise<number> {
   const { terminal, signal } = context;
-  let isListening = false;
+  const progress = { isListening: false };
   try {
     const run = await forwardPort(session, record, request, {
       onChange: ({ state, reason }) => {
         if (state === 'PENDING') terminal.note(`Waiting in the queue${reason === undefined ? '' : ` (${reason})`}.`);
       },
       onListening: ({ localPort, port, node, token }) => {
-        isListening = true;
+        progress.isListening = true;
         const url = serviceUrl(localPort, token);
         if (json) printJson({ type: 'forward', runId: record.runId, url, localPort, node, port });
         else {
@@ -55,7 +55,7 @@ export async function forwardUntilEnd(
     terminal.note(describeRun(run));
     return 0;
   } catch (error) {
-    if (signal.aborted && isListening) return 0;
+    if (signal.aborted && progress.isListening) return 0;
     throw error;
   }
 }
