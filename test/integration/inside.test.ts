@@ -128,7 +128,7 @@ describe('hpcrun exec', () => {
     const { output, exitCode, unasked } = await typeInto(['exec', runId, '-it', 'bash', '--norc'], {
       cwd: project,
       reactions: [
-        ['$ ', 'test -t 0 && test -t 1 && echo "$TERM $((6 * 7))"'],
+        ['> ', 'test -t 0 && test -t 1 && echo "$TERM $((6 * 7))"'],
         ['dumb 42', 'exit 5'],
       ],
     });
