@@ -21,7 +21,14 @@ async function until(what: string, isTrue: () => Promise<boolean>): Promise<void
 /** Starts hpcrun with pipes on all sides. */
 function start(args: string[], input: 'pipe' | 'ignore' = 'pipe') {
   const env = { ...inject('labEnvironment'), CI: '1' };
-  return execa('node', [binPath, ...args], { cwd: project, env, reject: false, stdin: input, encoding: 'buffer' });
+  return execa('node', [binPath, ...args], {
+    cwd: project,
+    env,
+    reject: false,
+    stdin: input,
+    encoding: 'buffer',
+    stripFinalNewline: false,
+  });
 }
 
 /** Whether a process with exactly this command line runs on one of the nodes. */
