@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/ssh/connection.js';
@@ -15,6 +15,7 @@ import { answering } from '../support/answering.js';
 import { anyWord, shellWord } from '../support/text.js';
 import { startSshd, type ExtraSshd } from './extra-sshd.js';
 import { makeProject, onLogin, sandboxCluster } from './lab.js';
+import { onTerminal } from './on-terminal.js';
 
 const signal = new AbortController().signal;
 const password = 'correct horse';
@@ -151,6 +152,50 @@ describe.each(['ssh2', 'openssh'] as const)('a connection with %s', (transport) 
       const never = connection.run('echo', { signal: AbortSignal.abort() });
       await expect(never).rejects.toMatchObject({ code: 'INTERRUPTED' });
       expect(await output('echo still here')).toBe('still here\n');
+    });
+
+    it('hands over standard error as it comes', async () => {
+      const heard = { out: '', err: '' };
+      const script = 'echo first >&2; read -r line; echo "$line"; echo second >&2; exit 6';
+      const stdin = new PassThrough();
+      const result = await connection.stream(script, {
+        signal,
+        stdin,
+        onStdout: (chunk) => {
+          heard.out += chunk.toString();
+        },
+        onStderr: (chunk) => {
+          heard.err += chunk.toString();
+          // Only who has heard the first of it can say this.
+          if (heard.err === 'first\n') stdin.end('heard\n');
+        },
+      });
+      expect({ ...heard, ...result }).toEqual({ out: 'heard\n', err: 'first\nsecond\n', stderr: '', exitCode: 6 });
+    });
+
+    it('gives a script a terminal, its size, and later sizes', async () => {
+      const { heard, exitCode } = await onTerminal(connection);
+      expect(heard).toBe('TERM=vt100\nerr\n40 100\nready\n11 33\nlast\n');
+      expect(exitCode).toBe(5);
+    });
+
+    it('hangs up a terminal when nobody wants it any more', async () => {
+      const file = `/tmp/hung-up-${transport}`;
+      const over = new AbortController();
+      const running = connection.stream(`trap 'echo hup >${file}; exit' HUP; echo ready; while :; do sleep 0.1; done`, {
+        signal: over.signal,
+        stdin: new PassThrough(),
+        onStdout: () => {
+          over.abort();
+        },
+        terminal: { type: 'vt100', size: { columns: 80, rows: 24 } },
+      });
+      await expect(running).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      for (let tries = 0; (await onLogin(`cat ${file} 2>/dev/null || echo no`)) !== 'hup'; tries += 1) {
+        expect(tries).toBeLessThan(200);
+        await sleep(100);
+      }
+      await onLogin(`rm ${file}`);
     });
 
     it('reaches a port of the login node', async () => {

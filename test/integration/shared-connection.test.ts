@@ -16,6 +16,7 @@ import type { HolderSettings } from '../../src/ssh/sharing/messages.js';
 import { placeIn, type SocketPlace } from '../../src/ssh/sharing/socket-place.js';
 import { clearPlace, startHolder } from '../../src/ssh/sharing/start-holder.js';
 import { binPath, errorOf, hpcrun, makeProject, onLogin, sandboxCluster, startHpcrun } from './lab.js';
+import { onTerminal } from './on-terminal.js';
 
 const signal = new AbortController().signal;
 let runtime = '';
@@ -95,6 +96,44 @@ describe('hpcrun connect', () => {
     expect((await command('connect', '--status')).exitCode).toBe(8);
     expect((await command('status')).exitCode).toBe(0);
     expect(await countLogins()).toBe(before + 2);
+  });
+
+  it.each(['ssh2', 'openssh'])('has terminals, and errors as they come, over %s', async (transport) => {
+    const { port, identityFile, knownHostsFile } = await sandboxCluster();
+    const cluster = { host: '127.0.0.1', user: 'researcher', port, identityFile, knownHostsFile, transport };
+    const other = await makeProject({
+      'hpcrun.yaml': `cluster: other\nclusters: ${JSON.stringify({ other: cluster })}\n`,
+    });
+    const options = { cwd: other, env: { XDG_RUNTIME_DIR: runtime } };
+    expect((await hpcrun(['connect'], options)).exitCode).toBe(0);
+    const connection = await share();
+    const heard: string[] = [];
+    const { exitCode, stderr } = await connection.stream('echo one >&2; echo two; echo three >&2; exit 3', {
+      signal,
+      onStdout: (chunk) => {
+        heard.push(chunk.toString());
+      },
+      onStderr: (chunk) => {
+        heard.push(`! ${chunk.toString()}`);
+      },
+    });
+    expect({ exitCode, stderr, out: heard.filter((text) => !text.startsWith('!')).join('') }).toEqual({
+      exitCode: 3,
+      stderr: '',
+      out: 'two\n',
+    });
+    expect(
+      heard
+        .filter((text) => text.startsWith('!'))
+        .join('')
+        .replaceAll('! ', ''),
+    ).toBe('one\nthree\n');
+    expect(await onTerminal(connection)).toEqual({
+      heard: 'TERM=vt100\nerr\n40 100\nready\n11 33\nlast\n',
+      exitCode: 5,
+    });
+    connection.close();
+    expect((await hpcrun(['disconnect'], options)).exitCode).toBe(0);
   });
 
   it('called twice at once makes one connection', async () => {
