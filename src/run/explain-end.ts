@@ -130,7 +130,7 @@ export function explainEnd(run: RunStatus, tail: string): string | undefined {
   if (state === 'OUT_OF_MEMORY') return needsMemory;
   if (state === 'TIMEOUT' || state === 'DEADLINE') {
     const limit = time === undefined ? '' : `, ${formatDuration(time)},`;
-    return `Its time limit${limit} was over: ask for more with --time, and save what it has reached as it goes.`;
+    return `Its time limit${limit} was over: ask for more with --time, or save what it has reached and go on with --resume (docs/long-work.md).`;
   }
   if (state === 'NODE_FAIL' || state === 'BOOT_FAIL' || state === 'LAUNCH_FAILED') {
     const where = run.nodes === undefined ? '' : ` (${run.nodes})`;

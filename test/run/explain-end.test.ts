@@ -20,6 +20,7 @@ describe('explainEnd', () => {
   it.each([
     ['OUT_OF_MEMORY', '(32G)'],
     ['TIMEOUT', '--time'],
+    ['TIMEOUT', '--resume'],
     ['NODE_FAIL', '(c1)'],
     ['PREEMPTED', 'priority'],
   ])('%s', (state, words) => {
