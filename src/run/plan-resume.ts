@@ -10,8 +10,8 @@ const usualSeconds = 120;
 const leastSeconds = 10;
 const usualRestarts = 50;
 
-/** The templates whose batch shell passes the signal on. Projects' own ones have to be made from one of these. */
-const without = new Set(['torchrun', 'mpi', 'service']);
+/** The templates for which it has not been tried. Projects' own ones have to be made from one of the others. */
+const without = new Set(['array', 'torchrun', 'mpi', 'service', 'shell']);
 
 interface ResumeInputs {
   /** What hpcrun.yaml says. */
@@ -31,7 +31,7 @@ export function planResume({ configured, asked, template, resources }: ResumeInp
   if (!isWanted) return undefined;
   if (without.has(template)) {
     throw new HpcrunError('USAGE', `--resume does not go with the template ${template}`, {
-      hint: 'It is for the templates single, array and chain.',
+      hint: 'It is for the templates single and chain; where hpcrun.yaml says resume:, leave it out with --no-resume.',
     });
   }
   const {

@@ -40,7 +40,8 @@ describe('planResume', () => {
     ['--resume-before', { asked: true, resources: { time: 15 } }],
     ['--resume-before', { asked: { before: 5 } }],
     ['--resume-before', { asked: true, resources: { sbatchArgs: [{ name: 'signal', value: 'USR1@60' }] } }],
-    ['single, array and chain', { template: 'torchrun', asked: true }],
+    ['single and chain', { template: 'torchrun', asked: true }],
+    ['--no-resume', { template: 'array', configured: true }],
   ])('refuses what does not go together, and names %s', async (hint, inputs) => {
     const error = await failureOf(() => plan(inputs));
     expect(error.code).toBe('USAGE');
