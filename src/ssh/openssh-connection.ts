@@ -16,6 +16,8 @@ import type { HostOverrides } from './ssh-config.js';
 const opensshFailureStatus = 255;
 // The connection is there: what stands for the host's name is not used.
 const unusedHost = 'shared';
+// In which an ssh that could not reach a port has ended.
+const refusalMs = 5000;
 
 /**
  * Logs in to a host with the system's ssh, so that everything works that works there: certificates, GSSAPI, FIDO keys. Its
@@ -68,10 +70,45 @@ class OpensshChannels implements ChannelSource {
     if (this.master.lost) return Promise.reject(connectionLost(this.description, this.master.lost));
     const target = `${host.includes(':') ? `[${host}]` : host}:${port}`;
     const { child, ended } = this.start(['-W', target, '--', unusedHost]);
-    const stream = Duplex.from({ readable: child.stdout, writable: child.stdin });
-    stream.once('close', () => child.kill('SIGTERM'));
-    void ended.then(({ exitCode, cause }) => {
-      if (exitCode !== opensshFailureStatus && cause === undefined) return;
+    const { stdin, stdout } = child;
+    let isAnswered = false;
+    const stream = new Duplex({
+      read: () => stdout.resume(),
+      write: (chunk: Buffer, encoding, done) => {
+        // Whether it has arrived is the end's to tell.
+        if (stdin.destroyed || stdin.write(chunk, encoding)) done();
+        else {
+          stdin.once('drain', done);
+          stdin.once('close', done);
+        }
+      },
+      final: (done) => {
+        stdin.end();
+        done();
+      },
+      destroy: (error, done) => {
+        child.kill('SIGTERM');
+        done(error);
+      },
+    });
+    stdout.on('data', (chunk: Buffer) => {
+      isAnswered = true;
+      if (!stream.push(chunk)) stdout.pause();
+    });
+    const drained = new Promise<void>((resolve) => {
+      stdout.once('close', resolve);
+      stdout.once('end', () => {
+        resolve();
+        // One direction may end before the other; but an ssh that was refused ends, too, and is about to say so.
+        if (isAnswered) stream.push(null);
+        else setTimeout(() => !stream.destroyed && stream.push(null), refusalMs).unref();
+      });
+    });
+    void Promise.all([ended, drained]).then(([{ exitCode, cause }]) => {
+      if (exitCode !== opensshFailureStatus && cause === undefined) {
+        if (!stream.destroyed) stream.push(null);
+        return;
+      }
       const why = cause ?? new Error('ssh has ended the stream');
       stream.destroy(
         this.master.lost ? connectionLost(this.description, why) : forwardRefused(this.description, target, why),

@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { createHash, randomBytes } from 'node:crypto';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { startSshd, type ExtraSshd } from './extra-sshd.js';
 import { binPath, errorOf, farRoot, hpcrun, makePythonProject, onLogin, startHpcrun, testSandboxName } from './lab.js';
 import { typeInto } from './typing.js';
@@ -183,21 +183,30 @@ describe('hpcrun forward', () => {
     expect((await child).exitCode).toBe(0);
   });
 
-  it.each(['yes', 'no'])('reaches a port that sshd may lead to: %s', async (allowed) => {
+  it.each([
+    ['yes', 'ssh2'],
+    ['no', 'ssh2'],
+    ['yes', 'openssh'],
+    ['no', 'openssh'],
+  ])('reaches a port that sshd may lead to: %s, with %s', async (allowed, transport) => {
     sshd = await startSshd(2301, [`AllowTcpForwarding=${allowed}`]);
     const { host, port, identityFile, knownHostsFile } = sshd.target;
-    const cluster = { host, port, user: 'researcher', identityFile, knownHostsFile, root: farRoot };
+    const cluster = { host, port, user: 'researcher', identityFile, knownHostsFile, root: farRoot, transport };
     const other = await makePythonProject({
       'hpcrun.yaml': `cluster: other\nclusters: ${JSON.stringify({ other: cluster })}\n`,
     });
     const server = await submit(['--', 'python3', '-m', 'http.server', '8123']);
-    const child = startHpcrun(['forward', '--json', server, '0:8123'], { cwd: other });
+    onTestFinished(async () => {
+      await hpcrun(['cancel', server], { cwd: project });
+      await hpcrun(['wait', server], { cwd: project });
+    });
+    const child = startHpcrun(['forward', server, '0:8123'], { cwd: other });
     let printed = '';
     child.stdout.on('data', (chunk: Buffer) => {
       printed += chunk.toString();
     });
     await until('it listens', () => Promise.resolve(printed.includes('\n')));
-    const { url } = JSON.parse(printed.split('\n')[0] ?? '') as { url: string };
+    const [url = ''] = printed.split('\n');
     await until('it is up', () =>
       get(url).then(
         () => true,
@@ -207,7 +216,9 @@ describe('hpcrun forward', () => {
     const pages = await Promise.all(Array.from({ length: 4 }, () => get(url)));
     expect(pages.every((page) => page.includes('slow.py'))).toBe(true);
     await end(child);
-    await hpcrun(['cancel', server], { cwd: project });
+    expect((await child).stderr).toContain(
+      allowed === 'yes' ? 'from the login node' : 'by a command on the login node',
+    );
     await sshd.stop();
     sshd = undefined;
   });
