@@ -13,7 +13,10 @@ export interface Way {
   open: (signal: AbortSignal) => Promise<Duplex>;
 }
 
-/** Connects local sockets with a port on the far side, by the first way that reaches it; that one is tried first from then on. */
+/**
+ * Connects local sockets with a port on the far side, by the first way that reaches it. One that has been the first twice on end is tried
+ * before the others from then on: once may be because a service has just come up.
+ */
 export class Tunnel {
   /** @param onWay told of the way when it is another one than before; of undefined when none reaches the port */
   constructor(
@@ -23,12 +26,15 @@ export class Tunnel {
   ) {}
 
   private used: Way | undefined;
+  private preferred: Way | undefined;
   private hasFailed = false;
 
   /** Settles when the socket is done with. Fails only with what ends all of it: a connection that is lost. */
   async carry(socket: Socket): Promise<void> {
     const outgoing = new Outgoing(socket);
-    for (const way of [...this.ways].sort((one, other) => Number(other === this.used) - Number(one === this.used))) {
+    for (const way of [...this.ways].sort(
+      (one, other) => Number(other === this.preferred) - Number(one === this.preferred),
+    )) {
       if (socket.destroyed) return;
       try {
         const stream = await way.open(this.signal);
@@ -51,7 +57,8 @@ export class Tunnel {
   }
 
   private use(way: Way): void {
-    if (this.used !== way) this.onWay(way);
+    if (this.used === way) this.preferred = way;
+    else this.onWay(way);
     this.used = way;
     this.hasFailed = false;
   }
