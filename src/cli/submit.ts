@@ -8,6 +8,7 @@ import { exitStatusOf, waitForRun } from '../run/wait.js';
 import type { Session } from '../run/session.js';
 import { requireAllowed, resourcesOn } from '../run/site-request.js';
 import { makeContext, withSession, type Context } from './context.js';
+import { forwardUntilEnd } from './forward.js';
 import { describeRun, noteAdvice, printJson, printLine, runObject } from './output.js';
 import { parseRunRequest, warnOfLateOptions, type RunOptions } from './run-options.js';
 
@@ -41,8 +42,16 @@ export async function submitCommand(words: string[], isCommand: boolean, options
     }
     const submitted = await submitRun(session, plan);
     printSubmitted(context, submitted, options);
-    return options.wait === true ? await attend(session, context, submitted, options) : 0;
+    if (options.wait !== true) return 0;
+    if (!isService(submitted)) return await attend(session, context, submitted, options);
+    const anyPort = { port: undefined, localPort: undefined };
+    return await forwardUntilEnd(session, context, submitted.record, anyPort, options);
   });
+}
+
+/** What it prints is of less interest than where it listens. */
+function isService({ record }: SubmittedRun): boolean {
+  return record.template === 'service';
 }
 
 function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options: SubmitOptions): void {
@@ -61,6 +70,7 @@ function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options:
   if (options.wait) return;
   // For scripts: RUN=$(hpcrun submit train.py). A person has just read it.
   if (!process.stdout.isTTY) printLine(record.runId);
+  if (isService(submitted)) terminal.note(`  hpcrun forward        the URL to open`);
   terminal.note(
     '  hpcrun status         how it is doing\n  hpcrun logs -f        its output as it comes\n  hpcrun pull-results   what it wrote',
   );

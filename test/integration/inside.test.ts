@@ -181,6 +181,27 @@ describe('hpcrun forward', () => {
     expect(await get(said.url)).toContain('slow.py');
     await hpcrun(['cancel', service], { cwd: project });
     expect((await child).exitCode).toBe(0);
+
+    const waiting = startHpcrun(
+      ['submit', '--wait', '--json', '--template', 'service', '--', 'python3', '-c', script, '{port}'],
+      {
+        cwd: project,
+      },
+    );
+    let printed = '';
+    waiting.stdout.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+    });
+    await until('it prints the URL', () => Promise.resolve(printed.includes('"forward"')));
+    const { url } = JSON.parse(printed.split('\n')[1] ?? '') as { url: string };
+    await until('it is up', () =>
+      get(url).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await end(waiting);
+    await hpcrun(['cancel', '@last'], { cwd: project });
   });
 
   it.each([

@@ -75,6 +75,7 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
     ['hpcrun submit --gpus 1 --time 2h --wait train.py', 'one GPU for two hours; wait for the end'],
     ["hpcrun submit -v '$HPCWORK/data:/data:ro' train.py", 'with a directory of the cluster'],
     ['hpcrun submit --resume --time 24h train.py', 'longer than the cluster allows: saves, and goes on'],
+    ['hpcrun submit --template service --wait -- jupyter lab --port {port}', 'and the URL to open'],
     ['hpcrun submit -- nvidia-smi', 'a program of the image'],
   );
 
