@@ -208,7 +208,6 @@ describe('hpcrun forward', () => {
     ['yes', 'ssh2'],
     ['no', 'ssh2'],
     ['yes', 'openssh'],
-    ['no', 'openssh'],
   ])('reaches a port that sshd may lead to: %s, with %s', async (allowed, transport) => {
     sshd = await startSshd(2301, [`AllowTcpForwarding=${allowed}`]);
     const { host, port, identityFile, knownHostsFile } = sshd.target;
