@@ -76,11 +76,15 @@ class OpensshChannels implements ChannelSource {
       read: () => stdout.resume(),
       write: (chunk: Buffer, encoding, done) => {
         // Whether it has arrived is the end's to tell.
-        if (stdin.destroyed || stdin.write(chunk, encoding)) done();
-        else {
-          stdin.once('drain', done);
-          stdin.once('close', done);
+        if (stdin.destroyed || stdin.write(chunk, encoding)) {
+          done();
+          return;
         }
+        const proceed = () => {
+          stdin.off('drain', proceed).off('close', proceed);
+          done();
+        };
+        stdin.once('drain', proceed).once('close', proceed);
       },
       final: (done) => {
         stdin.end();
