@@ -10,6 +10,7 @@ import { defineRuns } from './commands/runs.js';
 import { defineSandbox } from './commands/sandbox.js';
 import { helpOrUnknown, withExamples, type SetStatus } from './commands/shared.js';
 import { defineSubmit } from './commands/submit.js';
+import { defineTemplate } from './commands/template.js';
 
 /** Parses the command line, runs its command, and returns the exit status. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -59,6 +60,7 @@ function defineProgram(argv: string[], setStatus: SetStatus): Command {
   defineFirstSteps(program, setStatus);
   defineConnection(program, setStatus);
   defineImages(program, setStatus);
+  defineTemplate(program.command('template'), setStatus);
   defineSandbox(program.command('sandbox'), setStatus);
   return program;
 }

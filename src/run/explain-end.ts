@@ -69,6 +69,11 @@ const causes: Cause[] = [
         : 'The job asked for no GPU: --gpus 1.',
   },
   {
+    says: /use_libuv was requested but PyTorch was built? without libuv/,
+    mend: () =>
+      "The image's PyTorch is built without libuv (Debian's is), and torchrun cannot meet with it: take PyTorch from pip, or an image of PyTorch's.",
+  },
+  {
     says: /ModuleNotFoundError: No module named '([\w.]+)'/,
     mend: (_, [, name = '']) =>
       `The image has no Python module ${name.split('.')[0] ?? name}: add it to the Dockerfile; if it is a file of your project, was it left out by .gitignore or .hpcrunignore?`,

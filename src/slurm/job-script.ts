@@ -1,4 +1,5 @@
 import ejs from 'ejs';
+import { HpcrunError } from '../errors.js';
 import { quote } from '../ssh/quote.js';
 import { renderDirectives, type JobHead } from './directives.js';
 import { rulesIn, type SlurmRules } from './rules.js';
@@ -80,7 +81,15 @@ export function renderJobScript(template: Template, script: JobScript): string {
     gpuOption: rulesIn(rules, script.head.resources.partition).gpus.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),
   };
-  return ejs.render(template.text, values, { escape: quoteForScript, strict: false });
+  try {
+    return ejs.render(template.text, values, { escape: quoteForScript, strict: false });
+  } catch (error) {
+    // A name that hpcrun does not know, in a template of the project's: ejs says where.
+    if (template.path === undefined || !(error instanceof ReferenceError || error instanceof TypeError)) throw error;
+    throw new HpcrunError('TEMPLATE_INVALID', `${template.path}: ${error.message.trim()}`, {
+      hint: `hpcrun template show ${template.name} shows the names that hpcrun fills in.`,
+    });
+  }
 }
 
 /** Shell code that prints where the container program is, what its module may be called, and the message where there is none. */

@@ -22,13 +22,19 @@ async function keepLayers(): Promise<void> {
   await execa('docker', ['build', '--tag', 'hpcrun-test/digits', join(packageDirectory(), 'examples', 'digits')]);
 }
 
-/** Podman is tested beside Docker. Where it cannot be installed, its tests say why they are skipped. */
-async function installPodman(): Promise<void> {
+/** Podman is tested beside Docker, and shellcheck reads the job scripts. Where they cannot be installed, their tests say why they are skipped. */
+async function installPrograms(): Promise<void> {
   const quiet = { reject: false, stdin: 'ignore' } as const;
-  if ((await execa('podman', ['--version'], quiet)).exitCode === 0 || process.getuid?.() !== 0) return;
+  const missing: string[] = [];
+  for (const name of ['podman', 'shellcheck']) {
+    if ((await execa(name, ['--version'], quiet)).exitCode !== 0) missing.push(name);
+  }
+  if (missing.length === 0 || process.getuid?.() !== 0) return;
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   await execa('apt-get', ['-q', 'update'], { ...quiet, env });
-  await execa('apt-get', ['-q', 'install', '-y', '--no-install-recommends', 'podman'], { ...quiet, env });
+  for (const name of missing) {
+    await execa('apt-get', ['-q', 'install', '-y', '--no-install-recommends', name], { ...quiet, env });
+  }
 }
 
 async function removeProjectImages(): Promise<void> {
@@ -62,7 +68,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   try {
     await execa('node', [binPath, 'sandbox', 'up', '--install-engine'], options);
     await keepLayers();
-    await installPodman();
+    await installPrograms();
   } catch (error) {
     // What went wrong first is what has to be seen.
     await Promise.allSettled([takeDown()]);

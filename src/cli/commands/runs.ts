@@ -23,12 +23,14 @@ export function defineRuns(program: Command, setStatus: SetStatus): void {
       .description("Prints a run's output: standard output and standard error of the job, in the order they came.")
       .argument('[run]', runArgument, '@last')
       .option('-f, --follow', 'go on until the run has ended')
+      .option('--rank <n>', 'only the lines of this rank, without their mark (torchrun and mpi)')
       .action(async (run: string, options: import('../logs.js').LogsOptions) => {
         const { logsCommand } = await import('../logs.js');
         setStatus(await logsCommand(run, options));
       }),
     ['hpcrun logs', 'what the last run has printed so far'],
     ['hpcrun logs -f train', 'follow the newest run named train'],
+    ['hpcrun logs --rank 0', 'only what the first rank of several has printed'],
   );
 
   withExamples(
