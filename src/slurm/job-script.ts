@@ -81,15 +81,8 @@ export function renderJobScript(template: Template, script: JobScript): string {
     gpuOption: rulesIn(rules, script.head.resources.partition).gpus.vendor === 'amd' ? '--rocm' : '--nv',
     exportsNothing: directives.some((directive) => directive === '--export=NONE'),
   };
-  try {
-    return ejs.render(template.text, values, { escape: quoteForScript, strict: false });
-  } catch (error) {
-    // A name that hpcrun does not know, in a template of the project's: ejs says where.
-    if (template.path === undefined || !(error instanceof ReferenceError || error instanceof TypeError)) throw error;
-    throw new HpcrunError('TEMPLATE_INVALID', `${template.path}: ${error.message.trim()}`, {
-      hint: `hpcrun template show ${template.name} shows the names that hpcrun fills in.`,
-    });
-  }
+  requireKnownValues(template, Object.keys(values));
+  return ejs.render(template.text, values, { escape: quoteForScript, strict: false });
 }
 
 /** Shell code that prints where the container program is, what its module may be called, and the message where there is none. */
@@ -109,4 +102,20 @@ export function renderContainerSearch(command: string | undefined): {
 /** As `quote`; sbatch refuses a script that holds CR LF anywhere, so the two bytes are kept apart by an empty word. */
 function quoteForScript(word: string): string {
   return quote(word).replaceAll('\r\n', "\r''\n");
+}
+
+/** Throws TEMPLATE_INVALID for a template that wants a value which neither hpcrun nor its own code has: it would be left out in silence. */
+function requireKnownValues({ name, text, path }: Template, names: string[]): void {
+  const code = [...text.matchAll(/<%(?![=#-])(.*?)%>/gs)].map((match) => match[1] ?? '').join('\n');
+  const known = new Set([...names, ...(code.match(/[A-Za-z_]\w*/g) ?? [])]);
+  const unknown = text.split('\n').flatMap((line, index) =>
+    [...line.matchAll(/<%[=-]\s*([A-Za-z_]\w*)\s*[-_]?%>/g)]
+      .map((match) => match[1] ?? '')
+      .filter((each) => !known.has(each))
+      .map((each) => `${path ?? name}:${index + 1}: hpcrun has no value ${each}`),
+  );
+  if (unknown.length === 0) return;
+  throw new HpcrunError('TEMPLATE_INVALID', unknown.join('\n'), {
+    hint: `hpcrun template show ${name} shows what there is.`,
+  });
 }

@@ -97,7 +97,7 @@ describe('a job on two nodes', () => {
     ]);
     expect(exitCode).toBe(0);
     const { stdout: one } = await hpcrun(['logs', '-f', '--rank', '2', 'mpi'], { cwd: project });
-    expect(one).toBe('rank 2 of 4 on c2: {10}\n');
+    expect(one).toBe('rank 2 of 4 on c2: {10}');
   });
 
   it('ends with the status of the task that fails', async () => {
@@ -141,7 +141,7 @@ describe("a template of the project's own", () => {
     await writeFile(path, `${text}echo <%= nobody %>\n`);
     const unknown = errorOf(await hpcrun(['submit', '--json', '--dry-run', 'a.py'], { cwd: project }));
     expect(unknown.code).toBe('TEMPLATE_INVALID');
-    expect(unknown.message).toContain('nobody is not defined');
+    expect(unknown.message).toContain('hpcrun has no value nobody');
   });
 });
 

@@ -195,6 +195,14 @@ describe('renderJobScript', () => {
     expect(renderJobScript(template, minimal)).not.toContain(bind);
   });
 
+  it('refuses a template with a value nobody has', async () => {
+    const { text } = await loadTemplate('single');
+    const template = { name: 'single', path: '/p/single.sbatch.ejs', text: `${text}echo <%= nobody %>\n` };
+    const error = await failureOf(() => renderJobScript(template, minimal));
+    expect(error.code).toBe('TEMPLATE_INVALID');
+    expect(error.message).toBe(`/p/single.sbatch.ejs:${text.split('\n').length}: hpcrun has no value nobody`);
+  });
+
   it('keeps the exit status beside the run when it cannot begin', async () => {
     const directory = await makeTemporaryDirectory();
     const text = renderJobScript(await loadTemplate('single'), { ...minimal, runDirectory: directory });
