@@ -3,7 +3,7 @@ import { processesPerNode } from '../slurm/tasks.js';
 import type { RunRecord } from './record.js';
 
 /** hpcrun's own templates whose output is that of one process. */
-const withoutRanks = ['single', 'array', 'chain', 'service'];
+const withoutRanks = ['single', 'array', 'chain', 'service', 'shell'];
 
 /** `--rank`. Throws USAGE for what is no rank, and for a run that has none. */
 export function parseRank(text: string, { template, runId }: RunRecord): number {
