@@ -5,6 +5,7 @@ import { parseBytes } from '../config/quantities.js';
 import { HpcrunError, interrupted } from '../errors.js';
 import { engineNames, type EngineName } from '../image/engine.js';
 import { Session } from '../run/session.js';
+import type { Prompter } from '../ssh/prompter.js';
 import { Terminal } from './terminal.js';
 
 /** Options that most commands have. */
@@ -54,6 +55,7 @@ export async function openSession(
   context: Context,
   options: CommonOptions,
   project: Project | undefined,
+  prompter: Prompter = context.terminal.prompter,
 ): Promise<Session> {
   const { env, directories, terminal, signal } = context;
   const cluster = await resolveCluster({ directories, env, project, flag: options.cluster });
@@ -64,7 +66,7 @@ export async function openSession(
     ...(await loadImageSettings(context, options, project)),
     bytesPerSecond: parseRate(options.bwlimit),
     progress: terminal,
-    prompter: terminal.prompter,
+    prompter,
     signal,
   });
 }

@@ -1,3 +1,4 @@
+import { describeWaiting } from '../run/describe-why.js';
 import { explainEnd, OutputTail } from '../run/explain-end.js';
 import { findRun } from '../run/find-run.js';
 import { followLog, printLog } from '../run/logs.js';
@@ -32,8 +33,7 @@ export async function logsCommand(wanted: string, options: LogsOptions): Promise
       return 0;
     }
     const run = await followLog(session, record, onOutput, (change) => {
-      if (change.state === 'PENDING')
-        context.terminal.note(`Waiting in the queue${change.reason === undefined ? '' : ` (${change.reason})`}.`);
+      if (change.state === 'PENDING') context.terminal.note(describeWaiting(change, Date.now()));
     });
     if (lines) print(lines.end());
     if (options.json) printJson(runObject(run));

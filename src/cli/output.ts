@@ -1,5 +1,6 @@
 import type { RunStatus } from '../run/status.js';
 import type { Context } from './context.js';
+import { describePlace, describeWhy } from '../run/describe-why.js';
 import { formatDuration } from '../progress.js';
 import { printable } from '../ssh/terminal-text.js';
 
@@ -31,17 +32,27 @@ export function runObject(run: RunStatus) {
   };
 }
 
-/** Runs as a table for people. */
-export function renderRunTable(runs: RunStatus[]): string {
+/**
+ * Runs as a table for people.
+ * @param options.now milliseconds since 1970
+ */
+export function renderRunTable(
+  runs: RunStatus[],
+  { hasClusters = false, now = Date.now() }: { hasClusters?: boolean; now?: number } = {},
+): string {
   const rows = runs.map((run) => [
+    ...(hasClusters ? [run.record.cluster] : []),
     run.record.runId,
     run.jobId ?? '-',
     run.record.name,
     run.exitCode === undefined || run.exitCode === 0 ? run.state : `${run.state} (${run.exitCode})`,
     run.elapsedSeconds === undefined ? '-' : formatDuration(run.elapsedSeconds),
-    run.nodes ?? run.reason ?? '-',
+    describePlace(run, now),
   ]);
-  return renderTable(['RUN', 'JOB', 'NAME', 'STATE', 'ELAPSED', 'NODE OR REASON'], rows);
+  return renderTable(
+    [...(hasClusters ? ['CLUSTER'] : []), 'RUN', 'JOB', 'NAME', 'STATE', 'ELAPSED', 'NODE OR REASON'],
+    rows,
+  );
 }
 
 /** Columns as wide as their widest cell, two blanks apart. */
@@ -61,7 +72,8 @@ export function renderTable(head: string[], rows: string[][]): string {
 /** What happened to a run, in a sentence. */
 export function describeRun(run: RunStatus): string {
   const status = run.exitCode === undefined ? '' : `, exit status ${run.exitCode}`;
-  const reason = run.reason === undefined ? '' : ` (${run.reason})`;
+  const why = describeWhy(run, Date.now());
+  const reason = why === undefined ? '' : ` (${why})`;
   const elapsed = run.elapsedSeconds === undefined ? '' : ` after ${formatDuration(run.elapsedSeconds)}`;
   return `Run ${run.record.runId}, job ${run.jobId ?? '-'}: ${run.state}${reason}${status}${elapsed}`;
 }

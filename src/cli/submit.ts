@@ -1,4 +1,5 @@
 import { requireProject } from '../config/project.js';
+import { describeWaiting } from '../run/describe-why.js';
 import { explainEnd, mayBeExplained, OutputTail, readTail } from '../run/explain-end.js';
 import { followLog } from '../run/logs.js';
 import { planRun } from '../run/plan.js';
@@ -85,8 +86,7 @@ async function attend(
 ): Promise<number> {
   const { terminal } = context;
   const onChange = (run: Parameters<typeof describeRun>[0]) => {
-    if (run.state === 'PENDING')
-      terminal.note(`Waiting in the queue${run.reason === undefined ? '' : ` (${run.reason})`}.`);
+    if (run.state === 'PENDING') terminal.note(describeWaiting(run, Date.now()));
   };
   context.signal.addEventListener('abort', () => {
     terminal.note(`The job goes on: hpcrun logs -f ${record.runId}, or hpcrun cancel ${record.runId}`);

@@ -3,8 +3,10 @@ import { RemoteLayout } from '../cluster/layout.js';
 import { isEnded } from '../slurm/states.js';
 import { quote } from '../ssh/quote.js';
 import { remoteFailure, scriptPrelude } from '../ssh/remote-script.js';
+import { describeWhy } from './describe-why.js';
 import { endedStatus, renderFollow, shorterStatus, type LogWait } from './follow-script.js';
 import type { RunRecord } from './record.js';
+import { persistently } from './reconnect.js';
 import type { Session } from './session.js';
 import { queryRun, type RunStatus } from './status.js';
 import { waitForRun } from './wait.js';
@@ -28,12 +30,14 @@ export async function printLog(session: Session, record: RunRecord, onOutput: Ou
 }
 
 function describeState(run: RunStatus): string {
-  return run.reason === undefined ? run.state : `${run.state} (${run.reason})`;
+  const why = describeWhy(run, Date.now());
+  return why === undefined ? run.state : `${run.state} (${why})`;
 }
 
 /**
  * Writes a run's output as it grows and returns when the run has ended and all of it has been written. What is on the far
- * side takes turns, the log and the questions to SLURM, because a server may allow one session only.
+ * side takes turns, the log and the questions to SLURM, because a server may allow one session only. A connection that is lost is made anew,
+ * and the log goes on at the byte where it was.
  */
 export async function followLog(
   session: Session,
@@ -75,6 +79,6 @@ export async function followLog(
     const wait = { seconds: session.cluster.pollSeconds, sentinel: expectsEnd ? sentinel : undefined };
     return (await read(wait)) === 'ended';
   });
-  while ((await read({ seconds: 0, sentinel: undefined })) === 'anew');
+  while ((await persistently(session, () => read({ seconds: 0, sentinel: undefined }))) === 'anew');
   return run;
 }

@@ -28,3 +28,30 @@ export async function reconnect(session: Session, options: { unattended: boolean
   }
   return await session.reconnect(options);
 }
+
+const patience = 5;
+
+/**
+ * Does something over the session's connection that may be done again, and does it again on a new one if the connection is lost, where
+ * nobody has to be asked for that. Throws what was lost if it cannot be had back.
+ */
+export async function persistently<T>(session: Session, work: () => Promise<T>): Promise<T> {
+  for (let left = patience; ; left -= 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isLoss(error) || left === 0) throw error;
+      session.progress.note(`${error.message}. Connecting again …`);
+      try {
+        await reconnect(session, { unattended: true });
+      } catch (again) {
+        if (again instanceof HpcrunError && again.code === 'INTERRUPTED') throw again;
+        if (!(again instanceof HpcrunError)) throw again;
+        throw new HpcrunError(error.code, `${error.message}; it could not be made anew: ${again.message}`, {
+          hint: 'The job goes on. Give the command again; "hpcrun connect" keeps one login for many commands.',
+          cause: error,
+        });
+      }
+    }
+  }
+}

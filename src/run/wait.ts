@@ -5,6 +5,7 @@ import { isEnded } from '../slurm/states.js';
 import { quote } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
 import type { RunRecord } from './record.js';
+import { persistently } from './reconnect.js';
 import type { Session } from './session.js';
 import { queryRun, type RunStatus } from './status.js';
 
@@ -31,8 +32,9 @@ export async function waitForRun(
   let shown = '';
   let unknown = 0;
   let hasEndedEarly = false;
+  const pause = (expectsEnd: boolean) => persistently(session, () => interlude({ expectsEnd }));
   for (;;) {
-    const { run, isComplete } = await queryRun(session, record);
+    const { run, isComplete } = await persistently(session, () => queryRun(session, record));
     if (`${run.state} ${run.reason ?? ''}` !== shown) {
       shown = `${run.state} ${run.reason ?? ''}`;
       onChange(run);
@@ -42,7 +44,7 @@ export async function waitForRun(
     if (unknown >= unknownAnswers) return run;
     // The job has ended a moment before SLURM says so. That is a reason to ask early once, not again and again: a job
     // may be completing for minutes, or wait to be started anew.
-    hasEndedEarly = (await interlude({ expectsEnd: !hasEndedEarly })) || hasEndedEarly;
+    hasEndedEarly = (await pause(!hasEndedEarly)) || hasEndedEarly;
     throwIfInterrupted(session.signal);
   }
 }

@@ -6,15 +6,22 @@ export function defineRuns(program: Command, setStatus: SetStatus): void {
   withExamples(
     onCluster(program.command('status'))
       .summary('what your runs are doing')
-      .description("Shows your runs on the cluster, the newest first, with SLURM's own words for their states.")
+      .description(
+        "Shows your runs on the cluster, the newest first, with SLURM's own words for their states, why a job waits and when it is expected to start.",
+      )
       .argument('[runs...]', `only these: ${runArgument}`)
       .option('-n, --last <n>', 'only the n newest (default: 20 in the table, all with --json)')
+      .option('--state <states>', "only those in these of SLURM's states, such as running,pending")
+      .option('--all', 'those on all clusters; one that does not answer is named, and its status passed on')
+      .option('--watch', 'go on, and show what changes, until all that are shown have ended')
       .action(async (runs: string[], options: import('../status.js').StatusOptions) => {
         const { statusCommand } = await import('../status.js');
         setStatus(await statusCommand(runs, options));
       }),
     ['hpcrun status', 'your newest runs'],
     ['hpcrun status @last --json', 'the last one, for a program'],
+    ['hpcrun status --watch @last', 'until it has ended; SLURM is asked no faster than the site wants'],
+    ['hpcrun status --all --state running', 'what runs, on all of your clusters'],
   );
 
   withExamples(
