@@ -56,10 +56,10 @@ describe('renderRunTable', () => {
     expect(table.split('\n')).toEqual([
       'RUN                   JOB  NAME   STATE          ELAPSED   NODE OR REASON',
       '20261122-081530-k3f9  41   train  RUNNING        00:01:05  node01',
-      '20261122-081530-k3f9  41   train  PENDING        -         Priority',
+      '20261122-081530-k3f9  41   train  PENDING        -         Priority: jobs with a higher priority go first',
       '20261122-081530-k3f9  41   train  FAILED (7)     00:01:05  node01',
       '20261122-081530-k3f9  41   train  COMPLETED      00:01:05  node01',
-      '20261122-081530-k3f9  -    train  NOT_SUBMITTED  -         -',
+      '20261122-081530-k3f9  -    train  NOT_SUBMITTED  -         its submission was broken off before there was a job',
     ]);
   });
 });
@@ -98,7 +98,7 @@ describe('describeRun', () => {
     ],
     [
       { state: 'NOT_SUBMITTED', jobId: undefined, elapsedSeconds: undefined },
-      'Run 20261122-081530-k3f9, job -: NOT_SUBMITTED',
+      'Run 20261122-081530-k3f9, job -: NOT_SUBMITTED (its submission was broken off before there was a job)',
     ],
   ])('%j', (changes, expected) => {
     expect(describeRun(run(changes))).toBe(expected);
