@@ -29,6 +29,8 @@ export function planResume({ configured, asked, template, resources }: ResumeInp
   const isChain = template === 'chain';
   const isWanted = isChain || (asked ?? configured ?? false) !== false;
   if (!isWanted) return undefined;
+  // What a project says of its trainings is not meant for these.
+  if (asked === undefined && ['shell', 'service'].includes(template)) return undefined;
   if (without.has(template)) {
     throw new HpcrunError('USAGE', `--resume does not go with the template ${template}`, {
       hint: 'It is for the templates single and chain; where hpcrun.yaml says resume:, leave it out with --no-resume.',

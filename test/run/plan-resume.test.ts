@@ -29,6 +29,7 @@ describe('planResume', () => {
       { template: 'chain', configured: { links: 3 }, asked: false },
       { ...usual, links: 3 },
     ],
+    ['a shell in a project whose trainings go on', { template: 'shell', configured: true }, undefined],
     ['links of a configured chain without its template', { configured: { links: 3 } }, usual],
   ])('%s', (_, inputs, expected) => {
     expect(plan(inputs)).toEqual(expected);
