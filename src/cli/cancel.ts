@@ -9,7 +9,8 @@ export async function cancelCommand(wanted: string[], options: CommonOptions): P
   return await withSession(context, options, async (session, project) => {
     const results = await cancelRuns(session, await findRuns(session, wanted, project?.directory));
     for (const { run, cancelled } of results) {
-      const { runId, name } = run.record;
+      const { runId } = run;
+      const { name } = run.record;
       if (options.json)
         printJson({ type: 'cancelled', runId, jobId: run.jobId ?? null, name, cancelled, state: run.state });
       else if (cancelled) printLine(`Cancelled ${runId} (job ${run.jobId ?? '-'}, ${name})`);

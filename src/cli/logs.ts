@@ -5,6 +5,7 @@ import { followLog, printLog } from '../run/logs.js';
 import { parseRank, RankLines } from '../run/rank-lines.js';
 import { makeContext, withSession, type CommonOptions } from './context.js';
 import { describeRun, noteAdvice, printJson, runObject } from './output.js';
+import { showSweepLogs } from './sweep-output.js';
 
 export interface LogsOptions extends CommonOptions {
   follow?: boolean;
@@ -16,6 +17,7 @@ export async function logsCommand(wanted: string, options: LogsOptions): Promise
   const context = makeContext(options);
   return await withSession(context, options, async (session, project) => {
     const record = await findRun(session, wanted, project?.directory);
+    if (record.sweep) return await showSweepLogs(session, record, options);
     const tail = new OutputTail();
     const lines = options.rank === undefined ? undefined : new RankLines(parseRank(options.rank, record), record);
     const onOutput = (all: Buffer) => {

@@ -1,4 +1,5 @@
 import type { RunStatus } from '../run/status.js';
+import { countTasks, describeProgress } from '../slurm/array-tasks.js';
 import type { Context } from './context.js';
 import { describePlace, describeWhy } from '../run/describe-why.js';
 import { formatDuration } from '../progress.js';
@@ -15,10 +16,10 @@ export function printLine(text: string): void {
 
 /** A run as `--json` shows it; what is not known is null. */
 export function runObject(run: RunStatus) {
-  const { record, jobId, state, exitCode, reason, elapsedSeconds, nodes, startTime, restarts } = run;
+  const { runId, record, tasks, jobId, state, exitCode, reason, elapsedSeconds, nodes, startTime, restarts } = run;
   return {
     type: 'run',
-    runId: record.runId,
+    runId,
     jobId: jobId ?? null,
     name: record.name,
     state,
@@ -29,6 +30,7 @@ export function runObject(run: RunStatus) {
     nodes: nodes ?? null,
     restarts: restarts ?? 0,
     startTime: startTime === undefined ? null : new Date(startTime * 1000).toISOString(),
+    ...(tasks ? { tasks: countTasks(tasks) } : {}),
   };
 }
 
@@ -45,7 +47,10 @@ export function renderRunTable(
     run.record.runId,
     run.jobId ?? '-',
     run.record.name,
-    run.exitCode === undefined || run.exitCode === 0 ? run.state : `${run.state} (${run.exitCode})`,
+    [
+      run.exitCode === undefined || run.exitCode === 0 ? run.state : `${run.state} (${run.exitCode})`,
+      ...(run.tasks ? [describeProgress(run.tasks)] : []),
+    ].join(': '),
     run.elapsedSeconds === undefined ? '-' : formatDuration(run.elapsedSeconds),
     describePlace(run, now),
   ]);
@@ -75,7 +80,7 @@ export function describeRun(run: RunStatus): string {
   const why = describeWhy(run, Date.now());
   const reason = why === undefined ? '' : ` (${why})`;
   const elapsed = run.elapsedSeconds === undefined ? '' : ` after ${formatDuration(run.elapsedSeconds)}`;
-  return `Run ${run.record.runId}, job ${run.jobId ?? '-'}: ${run.state}${reason}${status}${elapsed}`;
+  return `Run ${run.runId}, job ${run.jobId ?? '-'}: ${run.state}${reason}${status}${elapsed}`;
 }
 
 /** What would mend a run that has failed, if anything is known. */

@@ -6,6 +6,7 @@ import { defineFirstSteps } from './commands/first-steps.js';
 import { defineImages } from './commands/images.js';
 import { defineInside } from './commands/inside.js';
 import { defineRun } from './commands/run.js';
+import { defineRerun } from './commands/rerun.js';
 import { defineRuns } from './commands/runs.js';
 import { defineSandbox } from './commands/sandbox.js';
 import { helpOrUnknown, withExamples, type SetStatus } from './commands/shared.js';
@@ -56,6 +57,7 @@ function defineProgram(argv: string[], setStatus: SetStatus): Command {
   defineSubmit(program, argv, setStatus);
   defineRun(program, argv, setStatus);
   defineRuns(program, setStatus);
+  defineRerun(program, setStatus);
   defineInside(program, setStatus);
   defineFirstSteps(program, setStatus);
   defineConnection(program, setStatus);

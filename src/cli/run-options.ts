@@ -6,6 +6,8 @@ import { resourcesSchema, type Resources } from '../config/resources.js';
 import { conversions, type Conversion } from '../config/schema.js';
 import { HpcrunError, isSystemError, messageOf } from '../errors.js';
 import type { SubmitRequest } from '../run/plan.js';
+import { parseSweepOption } from '../run/sweep/sweep-option.js';
+import { multiplyTables, requireSweep, type Sweep } from '../run/sweep/sweep.js';
 import type { CommonOptions, Context } from './context.js';
 
 /** Options that say what a run is, wherever it runs. */
@@ -37,6 +39,9 @@ export interface RunOptions extends CommonOptions {
   resumeBefore?: string;
   maxRestarts?: string;
   links?: string;
+  sweep?: string[];
+  sweepFile?: string;
+  maxParallel?: string;
   env?: string[];
   envFile?: string[];
   volume?: string[];
@@ -64,6 +69,34 @@ export function parseRunRequest(words: string[], isCommand: boolean, options: Ru
   };
 }
 
+/** What `--sweep`, `--sweep-file` and `--max-parallel` say; undefined without a sweep. Throws USAGE. */
+export async function readSweep(
+  { sweep = [], sweepFile, maxParallel }: Pick<RunOptions, 'sweep' | 'sweepFile' | 'maxParallel'>,
+  cwd: string,
+): Promise<Sweep | undefined> {
+  const isNumber = maxParallel === undefined || /^[1-9]\d{0,5}$/.test(maxParallel);
+  if (!isNumber || (maxParallel !== undefined && sweep.length === 0 && sweepFile === undefined)) {
+    throw new HpcrunError(
+      'USAGE',
+      isNumber
+        ? '--max-parallel is for sweeps'
+        : `--max-parallel ${JSON.stringify(maxParallel)} is not a number of tasks`,
+      { hint: 'hpcrun submit --sweep seed=1..100 --max-parallel 10 train.py' },
+    );
+  }
+  if (sweep.length === 0 && sweepFile === undefined) return undefined;
+  const tables = [
+    ...(sweepFile === undefined
+      ? []
+      : [await (await import('../run/sweep/sweep-file.js')).readSweepFile(resolve(cwd, sweepFile))]),
+    ...sweep.map(parseSweepOption),
+  ];
+  for (const table of tables) requireSweep(table);
+  const table = multiplyTables(tables);
+  requireSweep(table);
+  return { ...table, ...(maxParallel === undefined ? {} : { maxParallel: Number(maxParallel) }) };
+}
+
 const ownOptions = [
   ...[
     '--template',
@@ -79,7 +112,8 @@ const ownOptions = [
     '--engine',
   ],
   ...['--qos', '--constraint', '--reservation', '--dependency', '--begin', '--nodelist', '--sbatch-arg'],
-  ...['--wait', '--dry-run', '--resume', '--links', '--offline', '--entrypoint', '--workdir'],
+  ...['--wait', '--dry-run', '--resume', '--links', '--sweep', '--sweep-file', '--max-parallel'],
+  ...['--offline', '--entrypoint', '--workdir'],
 ];
 
 /** The most common slip: options of hpcrun's behind the script, where they are the script's. */

@@ -4,6 +4,7 @@ import { explainEnd, mayBeExplained, readTail } from '../run/explain-end.js';
 import { findRun } from '../run/find-run.js';
 import type { RunRecord } from '../run/record.js';
 import { printRunFile, showRun, type ShownRun } from '../run/show-run.js';
+import { describeProgress } from '../slurm/array-tasks.js';
 import { renderDirectives } from '../slurm/directives.js';
 import { quoteAll } from '../ssh/quote.js';
 import { printable } from '../ssh/terminal-text.js';
@@ -75,7 +76,13 @@ function renderShown({ run, usage, directory }: ShownRun): string {
     ...(usage?.peakMemoryBytes === undefined ? [] : [`${formatBytes(usage.peakMemoryBytes)} of memory in one task`]),
   ];
   const rows: [string, string | undefined][] = [
-    ['run', `${record.runId} (${record.name})`],
+    ['run', `${run.runId} (${record.name})`],
+    [
+      'sweep',
+      record.sweep &&
+        `${describeProgress(run.tasks) ?? ''}; ${record.sweep.parameters.join(', ')}: hpcrun status ${run.runId}`,
+    ],
+    ['repeats', record.rerunOf],
     ['state', `${run.state}${run.reason === undefined ? '' : ` (${run.reason})`}${status}`],
     [
       'job',

@@ -9,6 +9,7 @@ import { printJson, printLine, renderRunTable, runObject } from './output.js';
 import { describePlace } from '../run/describe-why.js';
 import { oneCluster, withAllClusters, type Answer, type StatusSource } from './status-sources.js';
 import { fingerprint, watchStatus, type Show } from './watch-status.js';
+import { renderTaskTable, taskObject } from './sweep-output.js';
 
 const tableRows = 20;
 
@@ -25,7 +26,13 @@ export async function statusCommand(wanted: string[], options: StatusOptions): P
   const choose = chooser(options);
   if (options.all !== true) {
     return await withSession(context, options, async (session, project) => {
-      const status = await showStatus(context, options, oneCluster(session, wanted, project), choose);
+      const status = await showStatus(
+        context,
+        options,
+        oneCluster(session, wanted, project),
+        choose,
+        wanted.length > 0,
+      );
       await showShared(context, options, session);
       return status;
     });
@@ -43,6 +50,7 @@ async function showStatus(
   options: StatusOptions,
   source: StatusSource,
   choose: (runs: RunStatus[]) => RunStatus[],
+  showsTasks = false,
 ): Promise<number> {
   const { terminal, signal } = context;
   let answer: Answer;
@@ -53,6 +61,8 @@ async function showStatus(
     if (options.json) for (const run of shown) printJson(runObject(run));
     else if (shown.length > 0) printLine(renderRunTable(shown, { hasClusters: options.all === true }));
     else if (answer.failures.length === 0) terminal.note(describeNothing(answer.runs, source));
+    // All tasks of all sweeps would be too much.
+    for (const run of shown) if (showsTasks && run.tasks) printTasks(run, options);
     const more = answer.runs.length - shown.length;
     if (!options.json && more > 0 && options.state === undefined) {
       terminal.note(`${more} older runs are not shown: hpcrun status -n ${answer.runs.length}`);
@@ -133,6 +143,11 @@ function chooser(options: StatusOptions): (runs: RunStatus[]) => RunStatus[] {
     });
   }
   return (runs) => runs.filter(({ state }) => states?.includes(state) !== false).slice(0, last);
+}
+
+function printTasks(run: RunStatus, { json }: StatusOptions): void {
+  if (json) for (const task of run.tasks ?? []) printJson(taskObject(run, task));
+  else printLine(`\n${renderTaskTable(run)}`);
 }
 
 function parseLast(text: string | undefined): number | undefined {

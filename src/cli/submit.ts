@@ -11,7 +11,8 @@ import { requireAllowed, resourcesOn } from '../run/site-request.js';
 import { makeContext, withSession, type Context } from './context.js';
 import { forwardUntilEnd } from './forward.js';
 import { describeRun, noteAdvice, printJson, printLine, runObject } from './output.js';
-import { parseRunRequest, warnOfLateOptions, type RunOptions } from './run-options.js';
+import { attendSweep } from './sweep-output.js';
+import { parseRunRequest, readSweep, warnOfLateOptions, type RunOptions } from './run-options.js';
 
 export interface SubmitOptions extends RunOptions {
   wait?: boolean;
@@ -23,12 +24,9 @@ export async function submitCommand(words: string[], isCommand: boolean, options
   const context = makeContext(options);
   warnOfLateOptions(context, words, isCommand);
   const project = await requireProject(context.cwd);
-  const asked = await planRun(
-    project,
-    parseRunRequest(words, isCommand, options, context.cwd),
-    context.cwd,
-    context.env,
-  );
+  const sweep = await readSweep(options, context.cwd);
+  const request = { ...parseRunRequest(words, isCommand, options, context.cwd), ...(sweep ? { sweep } : {}) };
+  const asked = await planRun(project, request, context.cwd, context.env);
   return await withSession(context, options, async (session) => {
     const plan = { ...asked, resources: resourcesOn(session.cluster, asked.resources) };
     const warn = (text: string) => {
@@ -55,7 +53,11 @@ function isService({ record }: SubmittedRun): boolean {
   return record.template === 'service';
 }
 
-function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options: SubmitOptions): void {
+export function printSubmitted(
+  { terminal }: Context,
+  submitted: SubmittedRun,
+  options: Pick<SubmitOptions, 'json' | 'wait'>,
+): void {
   const { record, jobId, built, converted, uploaded } = submitted;
   if (options.json) {
     printJson({
@@ -65,6 +67,7 @@ function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options:
       cluster: record.cluster,
       image: { sha256: record.image.sha256, sizeBytes: record.image.sizeBytes, built, converted, uploaded },
       code: { treeHash: record.code.treeHash },
+      ...(record.sweep ? { tasks: record.sweep.tasks.length, tasksSubmitted: submitted.tasks } : {}),
     });
     return;
   }
@@ -73,16 +76,18 @@ function printSubmitted({ terminal }: Context, submitted: SubmittedRun, options:
   if (!process.stdout.isTTY) printLine(record.runId);
   if (isService(submitted)) terminal.note(`  hpcrun forward        the URL to open`);
   terminal.note(
-    '  hpcrun status         how it is doing\n  hpcrun logs -f        its output as it comes\n  hpcrun pull-results   what it wrote',
+    record.sweep
+      ? '  hpcrun status @last   how its tasks are doing\n  hpcrun logs @last.0   what the first has printed\n  hpcrun pull-results   what all of them wrote'
+      : '  hpcrun status         how it is doing\n  hpcrun logs -f        its output as it comes\n  hpcrun pull-results   what it wrote',
   );
 }
 
 /** The job's output on standard output, as `docker run` shows it; with --json the final state instead. */
-async function attend(
+export async function attend(
   session: Session,
   context: Context,
   { record }: SubmittedRun,
-  { json }: SubmitOptions,
+  { json = false }: Pick<SubmitOptions, 'json'>,
 ): Promise<number> {
   const { terminal } = context;
   const onChange = (run: Parameters<typeof describeRun>[0]) => {
@@ -91,6 +96,7 @@ async function attend(
   context.signal.addEventListener('abort', () => {
     terminal.note(`The job goes on: hpcrun logs -f ${record.runId}, or hpcrun cancel ${record.runId}`);
   });
+  if (record.sweep) return await attendSweep(session, context, { record, json });
   const tail = new OutputTail();
   const onOutput = (chunk: Buffer) => {
     tail.push(chunk);

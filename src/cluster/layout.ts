@@ -61,8 +61,9 @@ export class RemoteLayout {
     return `${this.code}/${treeHash}`;
   }
 
+  /** A run by its id, or a task of a sweep by `RUN.N`: what is in it is called the same. */
   run(runId: string): RunLayout {
-    return new RunLayout(`${this.runs}/${runId}`);
+    return new RunLayout(`${this.runs}/${runId.replace('.', '/tasks/')}`);
   }
 }
 
@@ -75,8 +76,12 @@ export class RunLayout {
     return `${this.directory}/work`;
   }
 
+  get logs(): string {
+    return `${this.directory}/logs`;
+  }
+
   get log(): string {
-    return `${this.directory}/logs/job.log`;
+    return `${this.logs}/job.log`;
   }
 
   get state(): string {
@@ -89,37 +94,6 @@ export class RunLayout {
   }
 
   /** Its change time separates the project's files from the run's results. */
-  get baseline(): string {
-    return `${this.state}/baseline`;
-  }
-
-  /** One directory for each task of a job array. */
-  get tasks(): string {
-    return `${this.directory}/tasks`;
-  }
-
-  /** A task of a job array, by its index: a work copy and a state of its own. */
-  task(index: number): TaskLayout {
-    return new TaskLayout(`${this.tasks}/${index}`);
-  }
-}
-
-/** The paths of one task of a job array. */
-export class TaskLayout {
-  constructor(readonly directory: string) {}
-
-  get work(): string {
-    return `${this.directory}/work`;
-  }
-
-  get state(): string {
-    return `${this.directory}/state`;
-  }
-
-  get sentinel(): string {
-    return `${this.state}/exit`;
-  }
-
   get baseline(): string {
     return `${this.state}/baseline`;
   }

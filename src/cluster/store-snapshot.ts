@@ -3,18 +3,20 @@ import { maximumLinks, type Delivery } from './pack-snapshot.js';
 import type { Snapshot } from './snapshot.js';
 
 /**
- * The shell function `is_whole DIRECTORY`: whether a directory holds the snapshot's files, links and empty directories, each
- * with its name and size (content is what hashing on arrival is for). A clean-up of the site's may have taken some. Needs
+ * The shell function `is_whole DIRECTORY`: whether a directory holds the files, links and empty directories of the snapshot whose
+ * `listingDigest` is given, each with its name and size (content is what hashing on arrival is for). A clean-up of the site's may have taken some. Needs
  * GNU find and `sha256_of`.
  */
-export function renderIsWhole(snapshot: Snapshot): string {
+export function renderIsWhole(listing: string | undefined): string {
+  if (listing === undefined) return 'is_whole() { [ -d "$1" ]; }';
   return `is_whole() {
   [ -d "$1" ] && [ "$(find "$1" -mindepth 1 \\( -type f -printf 'f %s %P\\0' \\) -o \\( -type l -printf 'l %l %P\\0' \\) \\
-    -o \\( -type d -empty -printf 'd %P\\0' \\) -o \\( ! -type d -printf '? %P\\0' \\) | sort -z | sha256_of)" = ${listingDigest(snapshot)} ]
+    -o \\( -type d -empty -printf 'd %P\\0' \\) -o \\( ! -type d -printf '? %P\\0' \\) | sort -z | sha256_of)" = ${listing} ]
 }`;
 }
 
-function listingDigest(snapshot: Snapshot): string {
+/** What `is_whole` compares: the sha256 of the names, kinds and sizes of a snapshot's files. */
+export function listingDigest(snapshot: Pick<Snapshot, 'files'>): string {
   const lines = snapshot.files.map((file) => {
     switch (file.type) {
       case 'file':

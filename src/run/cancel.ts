@@ -1,7 +1,7 @@
 import { RemoteLayout } from '../cluster/layout.js';
 import { HpcrunError } from '../errors.js';
 import { isEnded } from '../slurm/states.js';
-import { quoteAll } from '../ssh/quote.js';
+import { quote, quoteAll } from '../ssh/quote.js';
 import { runRemote } from '../ssh/remote-script.js';
 import { printable } from '../ssh/terminal-text.js';
 import type { RunRecord } from './record.js';
@@ -18,14 +18,19 @@ export interface CancelResult {
 export async function cancelRuns(session: Session, records: RunRecord[]): Promise<CancelResult[]> {
   const { runs } = await queryRuns(session, records);
   const live = runs.filter(({ state, jobId }) => !isEnded(state) && jobId !== undefined);
-  const jobIds = live.flatMap(({ jobId, otherJobIds = [] }) => (jobId === undefined ? [] : [jobId, ...otherJobIds]));
-  if (jobIds.length > 0) {
+  const jobIds = live.flatMap(liveJobs);
+  if (live.length > 0) {
     const connection = await session.connect();
+    const tasks = live.flatMap(({ record, tasks }) =>
+      tasks ? [new RemoteLayout(record.root).run(record.runId).directory] : [],
+    );
     const states = live.map(({ record }) => new RemoteLayout(record.root).run(record.runId).state);
     const script = `find_slurm
-# A job that is about to start itself anew looks for this.
-for state in ${quoteAll(states)}; do : >"$state/cancelled"; done
-scancel ${quoteAll(jobIds)} </dev/null || exit 4
+# A job that is about to start itself anew looks for this; what SLURM has not taken of a sweep yet is not submitted any more.
+for state in ${quoteAll(states)} ${tasks.map((directory) => `${quote(directory)}/tasks/*/state`).join(' ')}; do
+  [ ! -d "$state" ] || : >"$state/cancelled"
+done
+${jobIds.length === 0 ? '' : `scancel ${quoteAll(jobIds)} </dev/null || exit 4`}
 `;
     const result = await runRemote(connection, 'cancelling', script, { signal: session.signal, expected: [4] });
     if (result.exitCode === 4) {
@@ -35,4 +40,13 @@ scancel ${quoteAll(jobIds)} </dev/null || exit 4
     }
   }
   return runs.map((run) => ({ run, cancelled: live.includes(run) }));
+}
+
+/** Of a sweep or chain, whose jobs may have ended in part, those that have not. */
+function liveJobs({ jobId, otherJobIds = [], tasks }: RunStatus): string[] {
+  if (jobId === undefined) return [];
+  if (!tasks) return [jobId, ...otherJobIds];
+  return [jobId, ...otherJobIds].filter((id) =>
+    tasks.some((task) => task.jobId?.startsWith(`${id}_`) === true && !isEnded(task.state)),
+  );
 }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { RemoteLayout } from '../cluster/layout.js';
 import { expandRemotePath, type ClusterFacts } from '../cluster/probe.js';
 import type { Snapshot } from '../cluster/snapshot.js';
+import { listingDigest } from '../cluster/store-snapshot.js';
 import { resolveContainerCommand } from '../image/container-command.js';
 import { packageVersion } from '../package-directory.js';
 import type { JobScript } from '../slurm/job-script.js';
@@ -41,6 +42,7 @@ export function renderRunRecord(
     image: renderImageRecord(plan, image),
     code: {
       treeHash: snapshot.treeHash,
+      listing: listingDigest(snapshot),
       files: snapshot.files.filter(({ type }) => type !== 'directory').length,
       git,
     },
@@ -49,6 +51,7 @@ export function renderRunRecord(
     mount: plan.mount,
     binds: plan.binds.map((bind) => ({ ...bind, source: expand(bind.source) })),
     variables: Object.keys(plan.variables),
+    ...(plan.sweep ? { sweep: plan.sweep } : {}),
     resources: plan.resources,
     ...(plan.resume === undefined ? {} : { resume: plan.resume }),
     resultsExclude: plan.project.config.results.exclude,
@@ -75,7 +78,10 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord, probe
       name: record.name,
       comment: jobComment(record.runId),
       logPath: run.log,
-      workingDirectory: run.work,
+      // Tasks make their own directories when they start.
+      ...(record.sweep
+        ? { logPattern: `${run.logs.replaceAll('%', '%%')}/%A_%a.log`, workingDirectory: run.directory }
+        : { workingDirectory: run.work }),
       resources: resourcesOfTemplate(record.template, record.resources),
       resume: record.resume,
     },
@@ -98,7 +104,8 @@ export function renderScriptInput({ cluster }: Session, record: RunRecord, probe
     launcher: cluster.slurm?.launcher,
     rendezvousSuffix: cluster.slurm?.rendezvousSuffix,
     processesPerNode: processesPerNode(record.resources),
-    command: record.command,
+    command: record.sweep ? [] : record.command,
+    ...(record.sweep ? { sweep: { snapshot: layout.snapshot(record.code.treeHash) } } : {}),
     hpcrunVersion: record.hpcrunVersion,
   };
 }

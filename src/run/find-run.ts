@@ -3,15 +3,39 @@ import { HpcrunError } from '../errors.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
 import { queryStatus } from './status.js';
+import { taskRecord } from './sweep/task-record.js';
 
 export const lastRun = '@last';
+
+/**
+ * The run a user means, or the task of a sweep by what names the sweep, a dot and the task's number, or by its SLURM job id
+ * (`12_3`). Throws RUN_NOT_FOUND or RUN_AMBIGUOUS.
+ */
+export async function findRun(session: Session, wanted: string, projectDirectory?: string): Promise<RunRecord> {
+  const [, byJob, byName, index] = /^(?:(\d+)_|(.+)\.)(\d{1,7})$/.exec(wanted) ?? [];
+  const base = byJob ?? byName;
+  if (base === undefined || pickRun(await session.records.list(), wanted)) {
+    return await findWholeRun(session, wanted, projectDirectory);
+  }
+  const record = await findWholeRun(session, base, projectDirectory);
+  const task = taskRecord(record, Number(index));
+  if (task) return task;
+  const count = record.sweep?.tasks.length;
+  throw new HpcrunError(
+    'RUN_NOT_FOUND',
+    count === undefined
+      ? `run ${record.runId} is no sweep, so that it has no task ${index ?? ''}`
+      : `run ${record.runId} has ${count} tasks, from 0 to ${count - 1}, and no task ${index ?? ''}`,
+    { hint: `hpcrun status ${record.runId}` },
+  );
+}
 
 /**
  * The run a user means by a run id, a unique beginning of one, a SLURM job id, a name (the latest run of that name) or
  * `@last`: the last run of the project one is in, of all where one is in none. Looks at this machine's records first,
  * then on the cluster. Throws RUN_NOT_FOUND or RUN_AMBIGUOUS.
  */
-export async function findRun(session: Session, wanted: string, projectDirectory?: string): Promise<RunRecord> {
+async function findWholeRun(session: Session, wanted: string, projectDirectory?: string): Promise<RunRecord> {
   const local = await session.records.list();
   if (wanted === lastRun && projectDirectory !== undefined) {
     const own = local.findLast(

@@ -13,6 +13,8 @@ import { planResume } from './plan-resume.js';
 import type { RunRecord } from './record.js';
 import type { ResumeRequest } from '../config/resume.js';
 import { loadTemplate, type Template } from '../slurm/templates.js';
+import { requirePlaceholders } from './sweep/fill-command.js';
+import { sweepHint, type Sweep } from './sweep/sweep.js';
 
 /** What the user asked for on the command line. */
 export interface SubmitRequest {
@@ -26,6 +28,8 @@ export interface SubmitRequest {
   resources: Resources;
   /** What happens at the time limit, if anything is said of it. */
   resume?: boolean | ResumeRequest;
+  /** Many tasks, each with its own parameters. */
+  sweep?: Sweep;
   /** `NAME=value` or `NAME`, as for `docker run --env`. */
   env: string[];
   binds: Bind[];
@@ -59,6 +63,7 @@ export interface ImagePlan {
 export interface Plan extends ImagePlan {
   name: string;
   template: Template;
+  sweep?: Sweep | undefined;
   project: Project;
   command: RequestedCommand;
   /** The job's working directory in the container. */
@@ -83,12 +88,14 @@ export async function planRun(
 ): Promise<Plan> {
   const { config, directory } = project;
   const command = await planCommand(project, request, cwd);
-  const template = request.template ?? config.template;
+  const asked = request.template ?? config.template;
+  const template = request.sweep && asked === 'single' ? 'array' : asked;
   const resources = { ...config.resources, ...request.resources };
   const inside = relative(directory, cwd).split(sep).join('/');
   return {
     name: request.name ?? config.name ?? defaultName(command, directory),
-    template: await loadTemplate(template, directory),
+    template: await planTemplate(template, project, request),
+    sweep: request.sweep,
     project,
     ...(await planImage(project, request, env)),
     command,
@@ -101,6 +108,22 @@ export async function planRun(
     binds: [...config.binds, ...request.binds],
     resume: planResume({ configured: config.resume, asked: request.resume, template, resources }),
   };
+}
+
+/** Throws TEMPLATE_NOT_FOUND, or USAGE where shape and sweep do not fit. */
+async function planTemplate(
+  template: string,
+  { directory }: Project,
+  { sweep, words }: SubmitRequest,
+): Promise<Template> {
+  if (sweep) requirePlaceholders(sweep, words);
+  const loaded = await loadTemplate(template, directory);
+  if (loaded.text.includes('sweep.snapshot') === (sweep !== undefined)) return loaded;
+  throw sweep
+    ? new HpcrunError('USAGE', `the template ${template} cannot run the tasks of a sweep`, {
+        hint: 'Leave --template out, or submit without --sweep.',
+      })
+    : new HpcrunError('USAGE', `the template ${template} is for sweeps`, { hint: sweepHint });
 }
 
 /**
@@ -196,7 +219,7 @@ async function statOf(path: string) {
 }
 
 /** `NAME=value` as it stands; `NAME` from the environment. Throws VARIABLE_MISSING for one that is not set. */
-function readVariables(items: string[], env: NodeJS.ProcessEnv, where: string): Record<string, string> {
+export function readVariables(items: string[], env: NodeJS.ProcessEnv, where: string): Record<string, string> {
   const variables: Record<string, string> = {};
   for (const item of items) {
     const equals = item.indexOf('=');

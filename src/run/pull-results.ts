@@ -1,4 +1,4 @@
-import { relative, resolve, sep } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { RemoteLayout } from '../cluster/layout.js';
 import { resultsDirectoryName } from '../cluster/results-directory-name.js';
 import { formatBytes, withStep } from '../progress.js';
@@ -11,7 +11,10 @@ import type { RunRecord } from './record.js';
 import { listResults, type ResultFile } from './result-listing.js';
 import { prepareResultsParent } from './results-directory.js';
 import { selectResults, type ResultFilter } from './select-results.js';
+import { writeAtomically } from '../local-file.js';
 import type { Session } from './session.js';
+import { parseTaskId } from './sweep/task-record.js';
+import { renderParameterTable } from './sweep/task-file.js';
 
 export interface PullOptions {
   /** `exclude` comes behind what the project excludes. */
@@ -35,9 +38,9 @@ export interface PulledRun extends PullResult {
   listedAt: number;
 }
 
-/** `hpcrun-results/<run-id>` in the project the run came from, if `projectDirectory` is known; otherwise here. */
+/** `hpcrun-results/<run-id>` in the project the run came from, if `projectDirectory` is known; otherwise here. A task's is in its sweep's. */
 export function defaultResultsDirectory(runId: string, projectDirectory: string | undefined, cwd: string): string {
-  return resolve(projectDirectory ?? cwd, resultsDirectoryName, runId);
+  return resolve(projectDirectory ?? cwd, resultsDirectoryName, runId.replace('.', sep));
 }
 
 /**
@@ -61,8 +64,10 @@ export async function pullResults(
   removeAbandoned(directory, listing.files);
   const wanted = selectNew(selected.files, directory);
   if (wanted.length > 0) {
+    if (parseTaskId(record.runId).task !== undefined) await prepareResultsParent(dirname(directory));
     await prepareResultsParent(directory);
     Object.assign(pulled, await bring(session, record, wanted, directory, options));
+    if (record.sweep) await writeAtomically(join(directory, 'params.csv'), renderParameterTable(record.sweep));
   }
   pulled.beingWritten.push(...selected.beingWritten);
   return pulled;

@@ -31,6 +31,8 @@ const recordSchema = z.object({
   }),
   code: z.object({
     treeHash: z.string(),
+    /** Of the names, kinds and sizes of its files, by which it is known to be whole. Unknown of old records. */
+    listing: z.string().optional(),
     files: z.int(),
     git: z
       .object({
@@ -42,6 +44,16 @@ const recordSchema = z.object({
       .nullable(),
   }),
   command: z.array(z.string()),
+  /** Of a sweep: what its tasks have for `{name}` in the command, or at its end. */
+  sweep: z
+    .object({
+      parameters: z.array(z.string()),
+      tasks: z.array(z.array(z.string())),
+      maxParallel: z.int().optional(),
+    })
+    .optional(),
+  /** Whose repetition it is. */
+  rerunOf: z.string().optional(),
   containerDirectory: z.string(),
   mount: z.string(),
   binds: z.array(z.object({ source: z.string(), target: z.string(), readonly: z.boolean() })),

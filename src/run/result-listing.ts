@@ -6,6 +6,7 @@ import type { RemoteFile } from '../transfer/remote-file.js';
 import { fromMount, isLinkInside } from '../transfer/safe-path.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
+import { parseTaskId } from './sweep/task-record.js';
 
 /** A file that a run created or changed. */
 export interface ResultFile extends RemoteFile {
@@ -36,6 +37,15 @@ export async function listResults(session: Session, record: RunRecord): Promise<
   );
   const listing = parseListing(stdout, record.mount);
   if (listing.isComplete) return listing;
+  if (parseTaskId(record.runId).task !== undefined) {
+    throw new HpcrunError(
+      'RUN_NOT_FOUND',
+      `task ${record.runId} has not started, or is not on ${session.cluster.name} any more`,
+      {
+        hint: `hpcrun status ${record.runId}`,
+      },
+    );
+  }
   throw new HpcrunError('RUN_NOT_FOUND', `run ${record.runId} is not on ${session.cluster.name} any more`, {
     hint: 'hpcrun status',
   });

@@ -81,7 +81,7 @@ find_slurm
 unset SQUEUE_FORMAT SQUEUE_FORMAT2 SACCT_FORMAT
 job=$(find_job) || { echo 'open SLURM does not answer'; exit 0; }
 if [ -n "$job" ]; then
-  printf '%s %s\\n' "$job" "$(date +%s)" >"$run/state/receipt"
+  printf '%s %s %s\\n' "$job" "$(date +%s)" "$(find_span "$job")" >"$run/state/receipt"
   answer
 fi
 [ ! -e "$run/state/uncertain" ] || { echo "open SLURM's answer to sbatch was lost"; exit 0; }

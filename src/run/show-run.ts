@@ -20,7 +20,8 @@ export interface ShownRun {
 export async function showRun(session: Session, record: RunRecord): Promise<ShownRun> {
   const { run } = await queryRun(session, record);
   const { directory } = new RemoteLayout(record.root, record.store).run(record.runId);
-  if (run.jobId === undefined) return { run, usage: undefined, directory };
+  // Of a sweep, each task has used something of its own.
+  if (run.jobId === undefined || record.sweep) return { run, usage: undefined, directory };
   const { stdout } = await runRemote(
     await session.connect(),
     'asking what the job has used',

@@ -7,6 +7,8 @@ import { printable } from '../ssh/terminal-text.js';
 import { parseRecord, type RunRecord } from './record.js';
 import { isRunId } from './run-id.js';
 import type { Session } from './session.js';
+import { parseTaskId, taskState } from './sweep/task-record.js';
+import { topUpSweeps } from './sweep/top-up.js';
 
 /** A run as `status` shows it. */
 export interface RunStatus extends QueriedRun {
@@ -54,6 +56,7 @@ export async function queryStatus(
     else statuses.push({ ...neverSubmitted, runId: record.runId, record });
   }
   statuses.sort((one, other) => (one.runId < other.runId ? -1 : 1));
+  await topUpSweeps(session, statuses);
   return { runs: statuses, isComplete };
 }
 
@@ -95,16 +98,26 @@ export async function queryRuns(
   session: Session,
   wanted: RunRecord[],
 ): Promise<{ runs: RunStatus[]; isComplete: boolean }> {
-  const result = await queryStatus(
-    session,
-    wanted.map(({ runId }) => runId),
-  );
-  const gone = wanted.filter(({ runId }) => !result.runs.some((run) => run.runId === runId));
-  if (gone.length === 0) return result;
+  const result = await queryStatus(session, [...new Set(wanted.map(({ runId }) => parseTaskId(runId).runId))]);
+  const gone = wanted.filter((record) => !result.runs.some((run) => run.runId === parseTaskId(record.runId).runId));
+  if (gone.length === 0) return { ...result, runs: withTasks(result.runs, wanted) };
   const names = gone.map(({ runId }) => runId).join(', ');
   throw new HpcrunError('RUN_NOT_FOUND', `not on ${session.cluster.name}: ${names}`, {
     hint: 'It was removed there, or its submission never arrived. "hpcrun status" lists what is there.',
   });
+}
+
+/** In the place of a sweep, those of its tasks that were asked for. */
+function withTasks(runs: RunStatus[], wanted: RunRecord[]): RunStatus[] {
+  return runs.flatMap((run) =>
+    wanted.flatMap((record) => {
+      const { runId, task } = parseTaskId(record.runId);
+      if (runId !== run.runId) return [];
+      if (task === undefined) return [run];
+      const state = taskState(run, task);
+      return state ? [{ ...state, record }] : [];
+    }),
+  );
 }
 
 /** The state of exactly one run. Throws RUN_NOT_FOUND if it is gone from the cluster. */

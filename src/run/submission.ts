@@ -18,6 +18,9 @@ import { explainRefusal, renderAccountQuestion } from '../slurm/explain-refusal.
 import { renderFindJob } from '../slurm/find-job.js';
 import { imageParts, type RemotePart } from './image-parts.js';
 import { renderRecord, type RunRecord } from './record.js';
+import { forgetSlurmVariables, renderSubmitTasks } from './sweep/submit-tasks.js';
+import type { Sweep } from './sweep/sweep.js';
+import { renderParameterLines, renderTaskFile } from './sweep/task-file.js';
 
 /** One run, ready to be handed over to the cluster. */
 export interface Submission {
@@ -25,7 +28,10 @@ export interface Submission {
   jobScript: string;
   /** The job's variables, secrets included. */
   variables: Record<string, string>;
-  snapshot: Snapshot;
+  /** Undefined where nothing of it can be sent, because only the record is known. */
+  snapshot: Snapshot | undefined;
+  /** The run whose variables, as far as they are not given anew, and changes are taken over there. */
+  repeats?: string | undefined;
   /** Whose members share the images, if anybody does. */
   storeGroup: string | undefined;
   /** What the project's code has on top of its commit, as a patch; undefined where it has nothing or there is no git. */
@@ -33,7 +39,11 @@ export interface Submission {
 }
 
 export type SubmissionResult =
-  | { kind: 'submitted'; jobId: string }
+  | {
+      kind: 'submitted';
+      jobId: string;
+      /** How many tasks of a sweep SLURM has taken, if it said so. */ tasks?: number | undefined;
+    }
   /** Nothing was done because these are not on the cluster. */
   | {
       kind: 'missing';
@@ -50,6 +60,7 @@ const uncertainStatus = 96;
 const unreachableStatus = 89;
 /** hpcrun itself has given this attempt up, because it had lost sight of it. */
 const givenUpStatus = 88;
+const variablesMissingStatus = 97;
 
 /** The last entry of what is sent: without it, something is missing, wherever the tar was cut. */
 const completeEntry = 'complete';
@@ -75,7 +86,7 @@ export async function submitToCluster(
       stdin: renderBundle(layout, submission, options),
       signal: options.signal,
       // A parallel file system takes its time for each file.
-      timeoutMs: 400_000 + submission.snapshot.sizeBytes / 20 + submission.snapshot.files.length * 50,
+      timeoutMs: 400_000 + (submission.snapshot?.sizeBytes ?? 0) / 20 + submission.record.code.files * 50,
     });
   } catch (error) {
     // Neither of these has come as far as sbatch.
@@ -88,7 +99,8 @@ export async function submitToCluster(
   switch (result.exitCode) {
     case 0: {
       const jobId = /^job (\d+)/m.exec(output)?.[1];
-      if (jobId !== undefined) return { kind: 'submitted', jobId };
+      const last = [...output.matchAll(/^tasks \d+-(\d+)$/gm)].at(-1)?.[1];
+      if (jobId !== undefined) return { kind: 'submitted', jobId, tasks: last === undefined ? 0 : Number(last) + 1 };
       throw remoteFailure(connection, 'submitting the job', result);
     }
     case missingStatus:
@@ -116,6 +128,12 @@ export async function submitToCluster(
       );
     case uncertainStatus:
       throw uncertain(submission.record, `sbatch said: ${printable(result.stderr.trim())}`);
+    case variablesMissingStatus:
+      throw new HpcrunError(
+        'VARIABLE_MISSING',
+        `the values of ${missingVariables(submission).join(', ')} went with the directory of run ${submission.repeats ?? ''}`,
+        { hint: 'Give them again: -e NAME=value, or -e NAME for your own.' },
+      );
     case slurmMissingStatus:
       throw new HpcrunError('SLURM_MISSING', `there is no sbatch command on ${connection.description}`, {
         hint: 'Is this the login node? If SLURM comes with a module, load it in a start-up file of your login shell there.',
@@ -123,6 +141,10 @@ export async function submitToCluster(
     default:
       throw remoteFailure(connection, 'submitting the job', result);
   }
+}
+
+function missingVariables({ record, variables }: Pick<Submission, 'record' | 'variables'>): string[] {
+  return record.variables.filter((name) => !Object.hasOwn(variables, name));
 }
 
 function uncertain(record: RunRecord, why: string, cause?: HpcrunError): HpcrunError {
@@ -152,8 +174,13 @@ function renderBundle(
     add('run/run.json', renderRecord(record));
     add('run/job.sbatch', jobScript);
     add('run/env', renderEnvironment(variables));
+    if (record.sweep) {
+      add('run/tasks.sh', renderTaskFile(record, record.sweep));
+      add('run/params.jsonl', renderParameterLines(record.sweep));
+      add('run/state/tasks', `${record.sweep.tasks.length}\n`);
+    }
     if (changes) add('run/changes.patch', changes);
-    if (code) {
+    if (code && snapshot) {
       const objects = posix.relative(layout.root, layout.objects);
       await packSnapshot(pack, snapshot, code, { temporary, objects, objectsPath: layout.objects });
     }
@@ -191,7 +218,7 @@ export function renderEnvironment(variables: Record<string, string>): string {
 
 function renderSubmissionScript(
   layout: RemoteLayout,
-  { record, snapshot, storeGroup, jobScript }: Submission,
+  { record, repeats, variables, storeGroup, jobScript }: Submission,
   { code, attempt }: { code: Delivery | undefined; attempt: string },
 ): string {
   const run = layout.run(record.runId);
@@ -207,13 +234,11 @@ new=${quote(temporary)}
 claim=${quote(claim)}
 
 find_slurm || exit ${slurmMissingStatus}
-${renderIsWhole(snapshot)}
+${renderIsWhole(record.code.listing)}
 ${discardTrees}
 ${copyTree}
 ${forgive}
-for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\|QUEUE\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
-  [ "$name" = SLURM_CONF ] || unset "$name"
-done
+${forgetSlurmVariables}
 absent=
 ${bindChecks.join('\n')}
 [ -z "$absent" ] || exit ${bindMissingStatus}
@@ -240,21 +265,40 @@ find ${quote(layout.runs)} -maxdepth 1 -name '.new-*' -mmin +1440 | while read -
 try_disk ${code ? `forgive ${quote(linkComplaints)} ` : ''}tar -xzmf - -C ${quote(layout.root)}
 [ -e "$new/${completeEntry}" ] || { echo 'the files did not arrive completely' >&2; exit 1; }
 ${code ? renderStoreSnapshot(code, missingStatus) : ''}
-try_disk mkdir -p "$new/run/logs" "$new/run/state"
-try_disk copy_tree "$snapshot" "$new/run/work"
-chmod -R u+w "$new/run/work"
-try_disk touch "$new/run/state/baseline"
-
+${repeats === undefined ? '' : renderTakeOver(layout, repeats, missingVariables({ record, variables }).length === 0 && record.image.isNative)}try_disk mkdir -p "$new/run/logs" "$new/run/state"
+${record.sweep ? 'try_disk mkdir -p "$new/run/tasks" "$new/run/state/submitting"\n' : makeWorkCopy}
 # From here on, a connection that breaks stops nothing: either there is no job, or one with its receipt.
 trap '' HUP INT TERM
 mkdir "$claim" 2>/dev/null || { echo 'hpcrun has given this attempt up' >&2; exit ${givenUpStatus}; }
-trap 'rm -rf "$claim"; discard_trees "$new"' EXIT
+trap 'rm -rf "$claim"; rmdir "$run/state/submitting" 2>/dev/null; discard_trees "$new"' EXIT
 printf '%s %s\\n' "$(exec sh -c 'echo "$PPID"')" "$(uname -n)" >"$claim/owner"
 try_disk mv "$new/run" "$run"
-answer=$(sbatch --parsable "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null)
-status=$?
 ${renderFindJob(record.runId)}
 says() { grep -qiE "$1" "$run/state/sbatch.err"; }
+${record.sweep ? renderArrays(record, record.sweep) : renderOneJob(record)}
+cat "$run/state/sbatch.err" >&2
+if says ${quote(answerLost)}; then
+  : >"$run/state/uncertain"
+  exit ${uncertainStatus}
+fi
+if says ${quote(connectFailed)}; then
+  rm -rf "$run"
+  exit ${unreachableStatus}
+fi
+${renderAccountQuestion('cat "$run/state/sbatch.err"')}
+rm -rf "$run"
+exit ${refusedStatus}
+`;
+}
+
+const makeWorkCopy = `try_disk copy_tree "$snapshot" "$new/run/work"
+chmod -R u+w "$new/run/work"
+try_disk touch "$new/run/state/baseline"
+`;
+
+function renderOneJob(record: RunRecord): string {
+  return `answer=$(sbatch --parsable "$run/job.sbatch" 2>"$run/state/sbatch.err" </dev/null)
+status=$?
 if [ "$status" -ne 0 ]; then
   # sbatch may fail and yet have submitted, and a busy controller may take a job after sbatch has given up: the job's comment tells.
   answer='' answers=0 wanted=1 looks=12
@@ -272,19 +316,29 @@ if [ -n "$answer" ]; then
   record_use "\${answer%%;*}"
 ${renderLinks(record)}  printf 'job %s\\n' "$answer"
   exit 0
-fi
-cat "$run/state/sbatch.err" >&2
-if says ${quote(answerLost)}; then
-  : >"$run/state/uncertain"
-  exit ${uncertainStatus}
-fi
-if says ${quote(connectFailed)}; then
-  rm -rf "$run"
-  exit ${unreachableStatus}
-fi
-${renderAccountQuestion('cat "$run/state/sbatch.err"')}
-rm -rf "$run"
-exit ${refusedStatus}
+fi`;
+}
+
+/** Each task makes itself a work copy when it starts. */
+function renderArrays(record: RunRecord, sweep: Sweep): string {
+  return `${renderSubmitTasks(record, sweep)}
+submit_tasks
+if [ -s "$run/state/receipt" ]; then
+  while read -r answer submitted span; do
+    record_use "\${answer%%;*}"
+    printf 'job %s\\ntasks %s\\n' "$answer" "$span"
+  done <"$run/state/receipt"
+  exit 0
+fi`;
+}
+
+/** What the record does not hold of a run that is repeated: the values of its variables, and its uncommitted changes. */
+function renderTakeOver(layout: RemoteLayout, runId: string, isOptional: boolean): string {
+  const { directory } = layout.run(runId);
+  return `old=${quote(directory)}
+if [ -r "$old/env" ]; then cat "$old/env" "$new/run/env" >"$new/run/env.part" && try_disk mv "$new/run/env.part" "$new/run/env"
+${isOptional ? '' : `else exit ${variablesMissingStatus}\n`}fi
+if [ -r "$old/changes.patch" ]; then try_disk cp "$old/changes.patch" "$new/run/changes.patch"; fi
 `;
 }
 

@@ -33,6 +33,8 @@ export interface StepsDone {
 export interface SubmittedRun extends StepsDone {
   record: RunRecord;
   jobId: string;
+  /** How many tasks of a sweep SLURM has taken so far. */
+  tasks: number;
 }
 
 /**
@@ -76,7 +78,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   const changes = record.code.git?.isDirty ? await readChanges(snapshot) : undefined;
   const submission = { record, jobScript, variables, snapshot, changes, storeGroup: session.cluster.store?.group };
   const code = await CodeDelivery.plan(session, facts.root, snapshot);
-  const { jobId, uploaded } = await withUploads(session, { image, record, code }, async () => {
+  const { jobId, tasks, uploaded } = await withUploads(session, { image, record, code }, async () => {
     // The record goes before the job, so that a job is never lost from sight; it stays unless the answer is a clear no.
     await session.records.save(record);
     let isKept = false;
@@ -95,7 +97,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   const submitted = { ...record, jobId };
   await session.records.save(submitted);
   await code.confirm();
-  return { record: submitted, jobId, built: image.built, converted: image.converted, uploaded };
+  return { record: submitted, jobId, tasks, built: image.built, converted: image.converted, uploaded };
 }
 
 /** Something that is awaited when its turn has come: until then, its failure is no unhandled one. */
@@ -113,21 +115,35 @@ function remotePaths(plan: Plan): string[] {
   return plan.binds.map(({ source }) => source);
 }
 
+/** What is said once sbatch has answered. */
+export function describeSubmitted(
+  { cluster }: Session,
+  { runId, sweep }: RunRecord,
+  { jobId, tasks = sweep?.tasks.length ?? 0 }: { jobId: string; tasks?: number | undefined },
+): string {
+  if (!sweep) return `Submitted run ${runId} as job ${jobId} on ${cluster.name}`;
+  const count = sweep.tasks.length;
+  const rest =
+    tasks === count ? '' : `; SLURM takes no more now, the others follow when you ask for its status or wait for it`;
+  return `Submitted run ${runId} with ${tasks === count ? count : `${tasks} of ${count}`} tasks as job ${jobId} on ${cluster.name}${rest}`;
+}
+
 /** Submits; if the cluster lacks the image or the code, sends what is missing and submits again. */
 async function withUploads(
   session: Session,
   { image, record, code }: { image: PreparedImage; record: RunRecord; code: CodeDelivery },
   submit: () => Promise<SubmissionResult>,
-): Promise<{ jobId: string; uploaded: boolean }> {
+): Promise<{ jobId: string; tasks: number; uploaded: boolean }> {
   const limit = new RateLimit(session.inputs.bytesPerSecond);
   let uploaded = false;
   for (let attempt = 0; attempt < 4; attempt += 1) {
     const result = await withStep(session.progress, 'Submitting', submit, (done) =>
       done.kind === 'submitted'
-        ? `Submitted run ${record.runId} as job ${done.jobId} on ${session.cluster.name}`
+        ? describeSubmitted(session, record, done)
         : `${session.cluster.name} does not have ${done.image.length > 0 ? 'this image' : 'this code'} yet`,
     );
-    if (result.kind === 'submitted') return { jobId: result.jobId, uploaded };
+    if (result.kind === 'submitted')
+      return { jobId: result.jobId, tasks: result.tasks ?? record.sweep?.tasks.length ?? 0, uploaded };
     if (result.code) {
       const { noLinks } = result;
       const layout = new RemoteLayout(record.root, record.store);

@@ -56,6 +56,13 @@ export function countTasks(tasks: TaskState[]): TaskCounts {
   return { total: tasks.length, done, failed, running: tasks.filter(isRunning).length };
 }
 
+/** `37/200 done, 2 failed` of a sweep; undefined for other runs. */
+export function describeProgress(tasks: TaskState[] | undefined): string | undefined {
+  if (!tasks) return undefined;
+  const { total, done, failed } = countTasks(tasks);
+  return `${done}/${total} done${failed === 0 ? '' : `, ${failed} failed`}`;
+}
+
 function isRunning({ state }: TaskState): boolean {
   return !isEnded(state) && !['PENDING', 'NOT_SUBMITTED', 'UNKNOWN'].includes(state);
 }

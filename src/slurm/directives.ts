@@ -60,6 +60,8 @@ export interface JobHead {
   comment: string;
   /** Absolute paths on the cluster. */
   logPath: string;
+  /** Absolute, with sbatch's %-patterns: instead of logPath, for the tasks of an array. */
+  logPattern?: string | undefined;
   workingDirectory: string;
   resources: ResourceRequest;
   /** How it goes on at its time limit, if it does. */
@@ -80,7 +82,7 @@ export function renderDirectives(head: JobHead, rules: SlurmRules = {}): string[
     ['job-name', head.name],
     ['comment', head.comment],
     // In file names, sbatch replaces %-patterns.
-    ['output', head.logPath.replaceAll('%', '%%')],
+    ['output', head.logPattern ?? head.logPath.replaceAll('%', '%%')],
     ['open-mode', 'append'],
     ['chdir', head.workingDirectory],
     ...taskOptions(asked),

@@ -44,8 +44,13 @@ export interface JobScript {
   rendezvousSuffix?: string | undefined;
   /** How many processes torchrun starts on each node. */
   processesPerNode?: number;
-  /** The full argument vector. */
+  /** The full argument vector; empty for a sweep, each task of which has its own. */
   command: string[];
+  /** Of the tasks of a sweep. */
+  sweep?: {
+    /** The project, of which each task makes itself a copy. */
+    snapshot: string;
+  };
   hpcrunVersion: string;
 }
 
@@ -65,6 +70,7 @@ export function renderJobScript(template: Template, script: JobScript): string {
       overlays,
       containersFile,
       isNative,
+      sweep: script.sweep,
       volumes,
       directives,
       usesGpu,

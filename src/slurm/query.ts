@@ -45,11 +45,12 @@ export function renderQuery(runsDirectory: string, runIds: string[] | undefined)
 jobs= lost=
 for id in ${which}; do
   [ -d "$id" ] || continue
-  status= tasks= restarts= last=
+  status= tasks= restarts= last= cancelled=
   if [ -r "$id/state/exit" ]; then read -r status <"$id/state/exit"; fi
   if [ -r "$id/state/tasks" ]; then read -r tasks <"$id/state/tasks"; fi
   if [ -r "$id/state/restarts" ]; then read -r restarts last _ <"$id/state/restarts"; fi
-  printf 'run|%s|%s|%s|%s|%s\\n' "$id" "$status" "$tasks" "$restarts" "$last"
+  if [ -n "$tasks" ] && [ -e "$id/state/cancelled" ]; then cancelled=cancelled; fi
+  printf 'run|%s|%s|%s|%s|%s|%s\\n' "$id" "$status" "$tasks" "$restarts" "$last" "$cancelled"
   if [ -r "$id/state/receipt" ]; then
     while read -r job submitted span; do
       job=\${job%%;*}
@@ -91,6 +92,8 @@ interface Receipt {
   exitCode: number | undefined;
   /** How many tasks a sweep has; undefined for other runs. */
   taskCount: number | undefined;
+  /** Whether what SLURM has not taken of it will not be submitted any more. */
+  isCancelled: boolean;
   /** By the number of the task. */
   taskExitCodes: Map<number, number>;
   restarts: number | undefined;
@@ -213,9 +216,9 @@ function describeRun(receipt: Receipt, statements: Statements): QueriedRun {
 }
 
 function describeTasks(receipt: Receipt, jobs: ReceiptJob[], count: number, statements: Statements): TaskState[] {
-  const { runId, taskExitCodes } = receipt;
+  const { runId, taskExitCodes, isCancelled } = receipt;
   const tasks = Array.from({ length: count }, (_, index): TaskState => {
-    return { ...unknownState, index, jobId: undefined, state: 'NOT_SUBMITTED' };
+    return { ...unknownState, index, jobId: undefined, state: isCancelled ? 'CANCELLED' : 'NOT_SUBMITTED' };
   });
   for (const { jobId, submitTime, span } of jobs) {
     if (!span) continue;
@@ -223,7 +226,9 @@ function describeTasks(receipt: Receipt, jobs: ReceiptJob[], count: number, stat
       const taskId = `${jobId}_${index - span.first}`;
       const { live, record } = look(statements, taskId, { runId, submitTime });
       const state = combine(live, record, { exitCode: taskExitCodes.get(index), isSubmitted: true });
-      tasks[index] = { ...state, index, jobId: taskId };
+      // Of a task that is cancelled while it waits, SLURM may say nothing any more.
+      const isGone = state.state === 'UNKNOWN' && isCancelled;
+      tasks[index] = { ...state, ...(isGone ? { state: 'CANCELLED' } : {}), index, jobId: taskId };
     }
   }
   return tasks;
@@ -294,12 +299,13 @@ export const neverSubmitted: JobState & Pick<QueriedRun, 'jobId'> = {
   jobId: undefined,
 };
 
-function parseReceipt([runId = '', exitCode, taskCount, restarts, lastJobId]: string[]): Receipt {
+function parseReceipt([runId = '', exitCode, taskCount, restarts, lastJobId, cancelled]: string[]): Receipt {
   return {
     runId,
     jobs: [],
     exitCode: parseNumber(exitCode),
     taskCount: parseNumber(taskCount),
+    isCancelled: cancelled === 'cancelled',
     taskExitCodes: new Map(),
     restarts: parseNumber(restarts),
     lastJobId,
@@ -326,6 +332,9 @@ function parseQueued([, state = '', reason, start, elapsed = '', nodes]: string[
   };
 }
 
+// Why a job has waited; sacct goes on saying so when it has ended.
+const waitingReasons = /^(?:JobArrayTaskLimit|Priority|Resources|BeginTime|Dependency)$/;
+
 function parseAccounted([, state = '', exitCode = '', , start, elapsed, nodes, reason]: string[]): JobState {
   const parsed = parseState(state);
   const parsedCode = parseExitCode(exitCode);
@@ -334,7 +343,7 @@ function parseAccounted([, state = '', exitCode = '', , start, elapsed, nodes, r
   return {
     state: parsed,
     exitCode: isEnded(parsed) && isTelling ? parsedCode : undefined,
-    reason: parseWord(reason),
+    reason: isEnded(parsed) && waitingReasons.test(reason ?? '') ? undefined : parseWord(reason),
     startTime: parseNumber(start),
     elapsedSeconds: parseNumber(elapsed),
     nodes: parseWord(nodes),

@@ -14,10 +14,9 @@ describe('RemoteLayout', () => {
   });
 
   it('gives every task of an array a work copy and a state of its own', () => {
-    const run = new RemoteLayout('/scratch/ada/hpcrun').run('id');
-    const task = run.task(3);
+    const task = new RemoteLayout('/scratch/ada/hpcrun').run('id.3');
     expect(task.work).toBe('/scratch/ada/hpcrun/runs/id/tasks/3/work');
     expect(task.baseline).toBe('/scratch/ada/hpcrun/runs/id/tasks/3/state/baseline');
-    expect(task.sentinel).toBe(`${run.tasks}/3/state/exit`);
+    expect(task.sentinel).toBe('/scratch/ada/hpcrun/runs/id/tasks/3/state/exit');
   });
 });

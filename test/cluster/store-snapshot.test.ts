@@ -14,6 +14,7 @@ import {
   copyTree,
   forgive,
   linkComplaints,
+  listingDigest,
   renderIsWhole,
   renderStoreSnapshot,
 } from '../../src/cluster/store-snapshot.js';
@@ -67,7 +68,7 @@ async function send(
   const script = `${scriptPrelude}snapshot=${quote(layout.snapshot(snapshot.treeHash))}
 objects=${quote(layout.objects)}
 new=${quote(`${layout.root}/${temporary}`)}
-${renderIsWhole(snapshot)}
+${renderIsWhole(listingDigest(snapshot))}
 ${discardTrees}
 ${forgive}
 trap 'discard_trees "$new"' EXIT

@@ -52,4 +52,5 @@ export function helpOrUnknown(command: Command, setStatus: SetStatus): void {
 }
 
 /** How a run is named on the command line. */
-export const runArgument = 'a run id or the beginning of one, a SLURM job id, a name, or @last';
+export const runArgument =
+  'a run id or the beginning of one, a SLURM job id, a name, or @last; of a sweep, RUN.3 is a task';

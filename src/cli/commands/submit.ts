@@ -54,6 +54,13 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
         'submit a chain of so many jobs at once, where none can be started anew (--template chain)',
       )
       .option(
+        '--sweep <name=values>',
+        'a task for each value, such as lr=0.1,0.01 or seed=1..5; of several, for each combination',
+        collect,
+      )
+      .option('--sweep-file <file>', 'a task for each line of a .csv or .jsonl, or each item of a .yaml')
+      .option('--max-parallel <n>', "so many of a sweep's tasks at once at most")
+      .option(
         '-e, --env <name[=value]>',
         'a variable for the job; without a value, your own is taken (repeatable)',
         collect,
@@ -76,6 +83,11 @@ export function defineSubmit(program: Command, argv: string[], setStatus: SetSta
     ["hpcrun submit -v '$HPCWORK/data:/data:ro' train.py", 'with a directory of the cluster'],
     ['hpcrun submit --resume --time 24h train.py', 'longer than the cluster allows: saves, and goes on'],
     ['hpcrun submit --template service --wait -- jupyter lab --port {port}', 'and the URL to open'],
+    [
+      'hpcrun submit --sweep lr=0.1,0.01 --sweep seed=1..5 train.py',
+      'ten tasks: train.py --lr 0.1 --seed 1, and so on',
+    ],
+    ["hpcrun submit --sweep-file runs.csv train.py --rate '{lr}'", 'a task for each line, its values filled in'],
     ['hpcrun submit -- nvidia-smi', 'a program of the image'],
   );
 
