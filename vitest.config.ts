@@ -22,6 +22,7 @@ export default defineConfig({
           exclude: ['test/integration/**'],
           // On two busy cores, whatever touches many files takes its time.
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
