@@ -1,4 +1,4 @@
-import type { JobState } from '../slurm/states.js';
+import { isEnded, type JobState } from '../slurm/states.js';
 import { explainReason, explainState } from '../slurm/reasons.js';
 
 type Described = Pick<JobState, 'state' | 'reason' | 'startTime' | 'nodes'>;
@@ -9,7 +9,10 @@ type Described = Pick<JobState, 'state' | 'reason' | 'startTime' | 'nodes'>;
  * @param now milliseconds since 1970
  */
 export function describeWhy(run: Described, now: number): string | undefined {
-  const { state, reason } = run;
+  const { state } = run;
+  // Accounting keeps, of a job that has ended, why it once waited.
+  const isOver = isEnded(state) && run.reason !== undefined && explainReason(run.reason) !== undefined;
+  const reason = isOver ? undefined : run.reason;
   const meaning = (reason === undefined ? undefined : explainReason(reason)) ?? explainState(state);
   const why = [reason, meaning].filter((part) => part !== undefined).join(': ');
   const start = describeStart(run, now);

@@ -19,6 +19,8 @@ describe('describeWhy', () => {
     [{ startTime: seconds(2026, 10, 25, 11, 0) }, 'Priority: jobs with a higher priority go first'],
     [{ reason: undefined, startTime: seconds(2026, 10, 25, 14, 5) }, 'expected to start at 14:05'],
     [{ reason: 'Unheard' }, 'Unheard'],
+    [{ state: 'COMPLETED', reason: 'BeginTime' }, undefined],
+    [{ state: 'FAILED', reason: 'NonZeroExitCode' }, 'NonZeroExitCode'],
     [{ state: 'RUNNING', reason: undefined, nodes: 'c1', startTime: 1 }, undefined],
     [{ state: 'COMPLETING', reason: undefined, nodes: 'c1' }, 'it is ending'],
     [{ state: 'NOT_SUBMITTED', reason: undefined }, 'its submission was broken off before there was a job'],
