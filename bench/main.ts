@@ -1,12 +1,14 @@
 /** `npm run bench -- NAME`: side-by-side measurements; docs/benchmarks.md says how they are made and read. */
 import { benchConvert } from './convert.js';
 import { benchLatency } from './latency.js';
+import { benchSlurm } from './slurm.js';
 import { benchTransfer } from './transfer.js';
 
 const benches: Record<string, (args: string[]) => Promise<void>> = {
   convert: benchConvert,
   transfer: benchTransfer,
   latency: benchLatency,
+  slurm: benchSlurm,
 };
 
 const [name = '', ...args] = process.argv.slice(2);
