@@ -71,7 +71,7 @@ start_login() {
 
   quirk apply home
   prepare_sshd
-  quirk apply shell rc modules containers login
+  quirk apply shell sh rc modules containers login
 
   start_munge
   if [[ $SANDBOX_ACCOUNTING == 1 ]]; then
@@ -89,7 +89,7 @@ start_login() {
 
 start_compute() {
   chmod 0666 /dev/fuse
-  quirk apply home shell modules containers
+  quirk apply home shell sh modules containers
   await 60 "the login node's configuration" test -s /etc/sandbox/slurm.conf
   start_munge
   # Device nodes with the numbers of real ones, and no GPU behind them: enough for SLURM's gres bookkeeping.

@@ -10,7 +10,7 @@ share=/usr/local/share/sandbox
 user=$SANDBOX_USER
 # The part of the node that a quirk changes; `rules` is read by SLURM's job_submit.lua at each submission.
 declare -A parts=(
-  [tcsh]=shell [fish]=shell [zsh]=shell
+  [tcsh]=shell [fish]=shell [zsh]=shell [bash-sh]=sh
   [noisy-rc]=rc [slow-rc]=rc [exec-rc]=rc
   [modules]='modules containers' [compute-only-apptainer]=containers [singularity]=containers
   [key-totp]=login [password-totp]=login [no-sftp]=login [max-sessions-1]=login [max-startups-1]=login
@@ -44,6 +44,10 @@ apply_shell() {
     if has "$name"; then shell=/usr/bin/$name; fi
   done
   if [[ $(getent passwd "$user" | cut -d: -f7) != "$shell" ]]; then usermod --shell "$shell" "$user"; fi
+}
+
+apply_sh() {
+  if has bash-sh; then ln -sfn bash /bin/sh; else ln -sfn dash /bin/sh; fi
 }
 
 # What each shell reads at its start, also for `ssh HOST COMMAND`. Lines of ours go first: Debian's .bashrc returns early.
@@ -138,7 +142,7 @@ apply() {
   for part; do
     case $part in
       rules) ;;
-      home | shell | rc | modules | containers | login) "apply_$part" ;;
+      home | shell | sh | rc | modules | containers | login) "apply_$part" ;;
       *) echo "there is no part $part" >&2 && exit 2 ;;
     esac
   done
@@ -157,7 +161,7 @@ case $command in
       changed+=("${touched[@]}")
     done
     # In this order, each once: rc files are in the home directory, and sshd is told last.
-    for part in home shell rc modules containers login; do
+    for part in home shell sh rc modules containers login; do
       if [[ " ${changed[*]-} " == *" $part "* ]]; then apply "$part"; fi
     done
     ;;

@@ -35,6 +35,8 @@ export async function execCommand(wanted: string, words: string[], given: ExecOp
         terminal.restore();
       }
     }
+    // Until then, Ctrl-C ends hpcrun.
+    await session.connect();
     const stdin = new ControlledInput(own);
     const onInterrupt = () => {
       stdin.signal('INT');

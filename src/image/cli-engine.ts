@@ -116,7 +116,7 @@ export class CliEngine implements ContainerEngine {
   async architecture(options: EngineOptions): Promise<string> {
     if (this.foundArchitecture !== undefined) return this.foundArchitecture;
     const answer = await this.ask('/version', options);
-    const told = answer?.status === 200 ? versionSchema.safeParse(JSON.parse(answer.text)).data : undefined;
+    const told = answer?.status === 200 ? readVersion(answer.text) : undefined;
     if (told) return (this.foundArchitecture = told.Arch);
     const result = await this.run(dialects[this.name].architecture, { ...options, timeoutMs: 20_000 });
     if (result.exitCode !== 0) throw engineFailed(this.name, result.stderr);
@@ -344,6 +344,16 @@ export class CliEngine implements ContainerEngine {
     throwIfInterrupted(options.signal);
     if (result.code === 'ENOENT') throw engineMissing(this.name);
     return { exitCode: result.exitCode, tail };
+  }
+}
+
+/** Undefined for an answer that is none, as of another program behind the socket. */
+function readVersion(json: string): z.output<typeof versionSchema> | undefined {
+  try {
+    return versionSchema.safeParse(JSON.parse(json)).data;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 import { RemoteLayout } from '../cluster/layout.js';
-import { takeSnapshot } from '../cluster/snapshot.js';
+import type { ClusterFacts } from '../cluster/probe.js';
+import { takeSnapshot, type Snapshot } from '../cluster/snapshot.js';
 import { HpcrunError } from '../errors.js';
 import { splitEnvironment } from '../image/container-metadata.js';
 import type { ImageInfo } from '../image/engine.js';
@@ -46,20 +47,7 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   if (plan.image.kind !== 'sif') session.engine().catch(() => undefined);
   const git = later(readGitState(plan.project.directory));
   const facts = await session.facts([...remotePaths(plan), ...(session.cluster.notOnComputeNodes ?? [])]);
-  const connecting = later(session.connect());
-  const taking = later(takeSnapshot(plan.project.directory));
-  const early = beginBuild(session, plan, facts);
-  await withStep(
-    session.progress,
-    `Connecting to ${session.cluster.name}`,
-    () => connecting,
-    (opened) => `Connected to ${session.cluster.name} (${opened.description})`,
-  ).catch((error: unknown) => {
-    early.abandon();
-    throw error;
-  });
-  const snapshot = checkSnapshot(session.progress, plan, await taking);
-  const image = await prepareImage(session, plan, facts, early);
+  const { image, snapshot } = await prepareWhileConnecting(session, plan, facts);
 
   const record = renderRunRecord(session, plan, {
     facts,
@@ -98,6 +86,30 @@ export async function submitRun(session: Session, plan: Plan): Promise<Submitted
   await session.records.save(submitted);
   await code.confirm();
   return { record: submitted, jobId, tasks, built: image.built, converted: image.converted, uploaded };
+}
+
+/** Everything that this machine has to do, begun while the cluster answers. */
+async function prepareWhileConnecting(
+  session: Session,
+  plan: Plan,
+  facts: ClusterFacts,
+): Promise<{ image: PreparedImage; snapshot: Snapshot }> {
+  const connecting = later(session.connect());
+  const taking = later(takeSnapshot(plan.project.directory));
+  const early = beginBuild(session, plan, facts);
+  try {
+    await withStep(
+      session.progress,
+      `Connecting to ${session.cluster.name}`,
+      () => connecting,
+      (opened) => `Connected to ${session.cluster.name} (${opened.description})`,
+    );
+    const snapshot = checkSnapshot(session.progress, plan, await taking);
+    return { snapshot, image: await prepareImage(session, plan, facts, early) };
+  } catch (error) {
+    early.abandon();
+    throw error;
+  }
 }
 
 /** Something that is awaited when its turn has come: until then, its failure is no unhandled one. */

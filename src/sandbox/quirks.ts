@@ -16,6 +16,7 @@ export const quirks = {
   tcsh: { summary: 'login shell tcsh', group: 'login shell' },
   fish: { summary: 'login shell fish', group: 'login shell' },
   zsh: { summary: 'login shell zsh', group: 'login shell' },
+  'bash-sh': { summary: '/bin/sh is bash, as on Red Hat and SUSE' },
   'noisy-rc': { summary: 'start-up files of the shell print 2 KB on both outputs' },
   'slow-rc': { summary: 'start-up files of the shell sleep 5 s' },
   'exec-rc': { summary: '~/.bashrc replaces bash by zsh, which forgets the command it was to run' },

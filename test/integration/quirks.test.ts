@@ -95,6 +95,7 @@ const rows: Row[] = [
   { quirks: ['tcsh'], clusters: ['ssh2', 'openssh'] },
   { quirks: ['fish'], clusters: ['ssh2', 'openssh'] },
   { quirks: ['zsh'], clusters: ['ssh2', 'openssh'] },
+  { quirks: ['bash-sh'], clusters: ['ssh2'] },
   { quirks: ['noisy-rc'], clusters: ['ssh2', 'openssh'] },
   { quirks: ['noisy-rc', 'tcsh', 'no-sftp'], clusters: ['ssh2'] },
   { quirks: ['slow-rc'], clusters: ['ssh2'] },
@@ -125,6 +126,29 @@ describe('submit, status, logs and pull-results', () => {
       }
     },
   );
+});
+
+describe('a cluster whose /bin/sh is bash', () => {
+  const cli = (...args: string[]) => hpcrun(args, { cwd: project });
+
+  it('has jobs that can be entered', async () => {
+    await meet('bash-sh');
+    const { objects } = await cli('submit', '--json', '--', 'sleep', '300');
+    const runId = String(objects.at(-1)?.runId);
+    const isRunning = async () => (await cli('exec', runId, 'true')).exitCode === 0;
+    while (!(await isRunning())) await new Promise((resolve) => setTimeout(resolve, 500));
+    const entered = await cli('exec', runId, 'sh', '-c', 'echo in; echo aside >&2; exit 7');
+    expect(entered).toMatchObject({ exitCode: 7, stdout: 'in', stderr: 'aside' });
+    expect((await cli('cancel', runId)).exitCode).toBe(0);
+  });
+
+  it('takes sweeps', async () => {
+    await meet('bash-sh');
+    const { objects } = await cli('submit', '--json', '--sweep', 'i=1..3', 'work.py', '{i}');
+    const runId = String(objects.at(-1)?.runId);
+    expect((await cli('wait', runId)).exitCode).toBe(0);
+    expect((await cli('logs', `${runId}.1`)).stdout).toBe('to the log: 2');
+  });
 });
 
 describe('a server that allows one session', () => {

@@ -25,14 +25,15 @@ export function renderExec({ run, command, terminal, holds = false }: ExecReques
   const step = `in_step ${options} env -i PATH=/usr/local/bin:/usr/bin:/bin bash -c ${quote(script)} hpcrun ${quoteAll(command)}`;
   return `${scriptPrelude}${stepFunctions(run)}find_job
 # That a command ends with a status of its own is no error of srun's.
-status=$({ { ${step} 3>&- 4>&-; echo $? >&3; } 2>&1 >&4 4>&- | sed -u '/^srun: error: [^ ]*: task 0: Exited with exit code [0-9]*\\r*$/d' >&2; } 3>&1) 4>&1
+exec 4>&1
+status=$({ { ${step} 3>&- 4>&-; echo $? >&3; } 2>&1 >&4 4>&- | sed -u '/^srun: error: [^ ]*: task 0: Exited with exit code [0-9]*\\r*$/d' >&2; } 3>&1)
 exit "\${status:-255}"
 `;
 }
 
 /**
  * Shell functions: `find_job` sets job and node, or ends the script with notRunningStatus; `in_step` runs something on that node in a
- * step of the job's, beside everything else it does. The job is the last that the run's receipt names.
+ * step of the job's, beside everything else it does. Of the jobs that the run's receipt names, it is the one that runs.
  */
 export function stepFunctions({ state }: RunLayout): string {
   return `find_job() {
@@ -40,10 +41,10 @@ export function stepFunctions({ state }: RunLayout): string {
   for name in $(env | sed -n 's/^\\(S\\(LURM\\|BATCH\\|QUEUE\\|RUN\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do
     [ "$name" = SLURM_CONF ] || unset "$name"
   done
-  job=
-  while read -r receipt rest; do job=\${receipt%%;*}; done <${quote(`${state}/receipt`)}
-  [ -n "$job" ] || exit ${notRunningStatus}
-  node=$(squeue -h -j "$job" -t RUNNING -o %B </dev/null 2>/dev/null | head -n 1)
+  jobs=
+  while read -r receipt rest; do jobs=$jobs,\${receipt%%;*}; done <${quote(`${state}/receipt`)}
+  found=$(squeue -h -j "\${jobs#,}" -t RUNNING -o '%A %B' </dev/null 2>/dev/null | head -n 1)
+  job=\${found%% *} node=\${found#* }
   case $node in ''|n/a|N/A) exit ${notRunningStatus} ;; esac
 }
 in_step() {

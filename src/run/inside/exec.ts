@@ -39,6 +39,7 @@ export async function execInRun(session: Session, record: RunRecord, command: st
 /** Throws RUN_NOT_RUNNING if that is so: the status may be the command's own. */
 export async function explainNotRunning(session: Session, record: RunRecord): Promise<void> {
   const { run } = await queryRun(session, record);
+  // Then it was the command's own status, or the job had no node just then.
   if (run.state === 'RUNNING') return;
   const reason = run.reason === undefined ? '' : ` (${run.reason})`;
   throw new HpcrunError('RUN_NOT_RUNNING', `run ${record.runId} is not running: it is ${run.state}${reason}`, {

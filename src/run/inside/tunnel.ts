@@ -35,9 +35,13 @@ export class Tunnel {
     for (const way of [...this.ways].sort(
       (one, other) => Number(other === this.preferred) - Number(one === this.preferred),
     )) {
-      if (socket.destroyed) return;
+      if (isGone(socket)) return;
       try {
         const stream = await way.open(this.signal);
+        if (isGone(socket)) {
+          stream.destroy();
+          return;
+        }
         if (
           await outgoing.join(stream, () => {
             this.use(way);
@@ -74,13 +78,20 @@ class Outgoing {
   constructor(private readonly socket: Socket) {
     socket.on('error', () => undefined);
     socket.on('data', (chunk: Buffer) => {
+      const { target } = this;
       this.kept?.push(chunk);
       this.size += chunk.length;
+      if (!target) {
+        // The rest can wait until there is somebody to send it to.
+        if (this.size > keptBytes) socket.pause();
+        return;
+      }
       if (this.size > keptBytes) this.kept = undefined;
-      const { target } = this;
-      if (!target || target.write(chunk)) return;
+      if (target.write(chunk)) return;
       socket.pause();
-      target.once('drain', () => socket.resume());
+      target.once('drain', () => {
+        if (this.target === target) socket.resume();
+      });
     });
     socket.once('end', () => {
       this.isEnded = true;
@@ -95,6 +106,8 @@ class Outgoing {
       let hasAnswered = false;
       this.target = stream;
       for (const chunk of this.kept ?? []) stream.write(chunk);
+      // It may have been stopped for want of a target, or for one that was refused.
+      socket.resume();
       if (this.isEnded) stream.end();
       stream.on('data', (chunk: Buffer) => {
         if (!hasAnswered) onAnswer();
@@ -126,6 +139,11 @@ class Outgoing {
       });
     });
   }
+}
+
+/** Asked anew each time: it goes when its client goes. */
+function isGone(socket: Socket): boolean {
+  return socket.destroyed;
 }
 
 function isRefusal(error: unknown): boolean {
