@@ -49,7 +49,7 @@ for id in ${which}; do
   if [ -r "$id/state/exit" ]; then read -r status <"$id/state/exit"; fi
   if [ -r "$id/state/tasks" ]; then read -r tasks <"$id/state/tasks"; fi
   if [ -r "$id/state/restarts" ]; then read -r restarts last _ <"$id/state/restarts"; fi
-  if [ -n "$tasks" ] && [ -e "$id/state/cancelled" ]; then cancelled=cancelled; fi
+  if [ -e "$id/state/cancelled" ]; then cancelled=cancelled; fi
   printf 'run|%s|%s|%s|%s|%s|%s\\n' "$id" "$status" "$tasks" "$restarts" "$last" "$cancelled"
   if [ -r "$id/state/receipt" ]; then
     while read -r job submitted span; do
@@ -92,7 +92,7 @@ interface Receipt {
   exitCode: number | undefined;
   /** How many tasks a sweep has; undefined for other runs. */
   taskCount: number | undefined;
-  /** Whether what SLURM has not taken of it will not be submitted any more. */
+  /** Whether the user has cancelled it: what SLURM has not taken of it will not be submitted any more. */
   isCancelled: boolean;
   /** By the number of the task. */
   taskExitCodes: Map<number, number>;
@@ -209,7 +209,10 @@ function describeRun(receipt: Receipt, statements: Statements): QueriedRun {
       look(statements, jobId, { runId, submitTime }),
     );
     const { live, record } = chooseJob(states);
-    return { ...ids, ...combine(live, record, { exitCode, isSubmitted: jobs.length > 0 }) };
+    const state = combine(live, record, { exitCode, isSubmitted: jobs.length > 0 });
+    // Where SLURM says nothing any more, and accounting is off, the mark of `hpcrun cancel` is all there is.
+    const isUntold = state.state === 'UNKNOWN' || (state.state === 'FAILED' && !live && !record);
+    return { ...ids, ...state, ...(receipt.isCancelled && isUntold ? { state: 'CANCELLED' } : {}) };
   }
   const tasks = describeTasks(receipt, jobs, taskCount, statements);
   return { ...ids, ...summarizeTasks(tasks), tasks };

@@ -37,6 +37,17 @@ describe('parseQuery', () => {
     `run|${a}|${status}||${restarts}`,
     ...[41, 42, 43].map((jobId) => `job|${jobId}|1000|`),
   ];
+  it.each<[string, string, string[], Partial<QueriedRun>]>([
+    ['while it waited', '', [], { state: 'CANCELLED' }],
+    ['while it ran', '143', [], { state: 'CANCELLED', exitCode: 143 }],
+    ['too late', '0', [], { state: 'COMPLETED', exitCode: 0 }],
+    ['and accounting says how it ended', '3', [sacct('FAILED', '3:0')], { state: 'FAILED', exitCode: 3 }],
+    ['and it is still ending', '', [squeue('COMPLETING')], { state: 'COMPLETING' }],
+  ])('a run that was cancelled where SLURM has forgotten it, %s', (_, status, lines, expected) => {
+    const output = [`run|${a}|${status}||||cancelled`, 'job|41|1000|', ...lines].join('\n');
+    expect(parseQuery(output).runs).toMatchObject([expected]);
+  });
+
   it.each<[string, string[], Partial<QueriedRun>]>([
     [
       'that has ended in its second link, the third being cancelled by it',
