@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { RemoteLayout } from '../cluster/layout.js';
 import type { Project } from '../config/project.js';
-import type { Resources } from '../config/resources.js';
+import { mergeResources, type Resources } from '../config/resources.js';
 import { HpcrunError } from '../errors.js';
 import { packageVersion } from '../package-directory.js';
 import { withStep } from '../progress.js';
@@ -95,7 +95,7 @@ function renewRecord(original: RunRecord, request: RerunRequest, project: Projec
     // Results go where those of the original would.
     origin: isFromHere ? original.origin : { host: hostname(), projectDirectory: project?.directory ?? process.cwd() },
     variables: [...new Set([...original.variables, ...Object.keys(request.variables)])],
-    resources: { ...original.resources, ...request.resources },
+    resources: mergeResources(original.resources, request.resources),
     rerunOf: original.runId,
     jobId: null,
   };

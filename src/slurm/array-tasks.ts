@@ -95,10 +95,11 @@ export function summarizeTasks(tasks: TaskState[]): JobState {
   const failed = hasEnded.filter(({ state }) => state !== 'COMPLETED');
   const [first] = failed;
   if (!first) return { ...summary, state: 'COMPLETED', exitCode: 0 };
-  const isSame = failed.every(({ state, exitCode }) => state === first.state && exitCode === first.exitCode);
-  return isSame
-    ? { ...summary, state: first.state, exitCode: first.exitCode }
-    : { ...summary, state: 'FAILED', exitCode: 1 };
+  if (failed.some(({ state }) => state !== first.state)) return { ...summary, state: 'FAILED', exitCode: 1 };
+  if (failed.every(({ exitCode }) => exitCode === first.exitCode))
+    return { ...summary, state: first.state, exitCode: first.exitCode };
+  // Of tasks that were cancelled or stopped, those that had begun have a status of their own.
+  return { ...summary, state: first.state, exitCode: first.state === 'FAILED' ? 1 : undefined };
 }
 
 /** Why a sweep waits of which a part has not been taken by SLURM yet; not one of SLURM's own words. */
