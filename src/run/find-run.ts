@@ -52,7 +52,7 @@ async function findWholeRun(session: Session, wanted: string, projectDirectory?:
   }
   const known = pickRun(local, wanted);
   if (known) return known;
-  const { runs } = await queryStatus(session);
+  const { runs } = await queryStatus(session, undefined, { topsUp: false });
   const remote = pickRun(
     runs.map(({ record }) => record),
     wanted,

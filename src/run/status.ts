@@ -15,13 +15,19 @@ export interface RunStatus extends QueriedRun {
   record: RunRecord;
 }
 
+export interface QueryOptions {
+  /** False for whoever wants no more tasks of a sweep to be submitted. */
+  topsUp?: boolean;
+}
+
 /**
  * The state of runs, the oldest first, from one remote command for all of them; of every run on the cluster if `runIds`
- * is left out, also of those that another machine submitted.
+ * is left out, also of those that another machine submitted. With `topsUp`, more of a sweep is submitted where there is room for it.
  */
 export async function queryStatus(
   session: Session,
   runIds?: string[],
+  { topsUp = true }: QueryOptions = {},
 ): Promise<{ runs: RunStatus[]; isComplete: boolean }> {
   const layout = await session.layout();
   const connection = await session.connect();
@@ -56,7 +62,7 @@ export async function queryStatus(
     else statuses.push({ ...neverSubmitted, runId: record.runId, record });
   }
   statuses.sort((one, other) => (one.runId < other.runId ? -1 : 1));
-  await topUpSweeps(session, statuses);
+  if (topsUp) await topUpSweeps(session, statuses);
   return { runs: statuses, isComplete };
 }
 
@@ -97,8 +103,10 @@ done
 export async function queryRuns(
   session: Session,
   wanted: RunRecord[],
+  options: QueryOptions = {},
 ): Promise<{ runs: RunStatus[]; isComplete: boolean }> {
-  const result = await queryStatus(session, [...new Set(wanted.map(({ runId }) => parseTaskId(runId).runId))]);
+  const runIds = [...new Set(wanted.map(({ runId }) => parseTaskId(runId).runId))];
+  const result = await queryStatus(session, runIds, options);
   const gone = wanted.filter((record) => !result.runs.some((run) => run.runId === parseTaskId(record.runId).runId));
   if (gone.length === 0) return { ...result, runs: withTasks(result.runs, wanted) };
   const names = gone.map(({ runId }) => runId).join(', ');

@@ -10,6 +10,8 @@ const defaultArraySize = 1001;
  * The shell function `submit_tasks`: hands the tasks of a sweep that are in no array yet to sbatch, one array for as many as
  * MaxArraySize allows, and writes a line into the receipt for each. Expects `$run`. Where SLURM takes no more jobs of this user, it
  * tries half as many, and leaves the others to a later call as soon as some were taken. What sbatch says is in `state/sbatch.err`.
+ * It ends where the sweep is cancelled meanwhile; `cancel` reads the receipt after it has said so, and an array that comes later is
+ * cancelled here.
  *
  * With `max_parallel`, each array waits for the one before, because a limit (`%N`) holds for one array only.
  */
@@ -39,7 +41,7 @@ end
     next=$((\${span##*-} + 1)) previous=\${previous%%;*}
   fi
   limited=
-  while [ "$next" -lt ${count} ]; do
+  while [ "$next" -lt ${count} ] && [ ! -e "$run/state/cancelled" ]; do
     last=$((next + size - 1))
     [ "$last" -lt ${count} ] || last=${count - 1}
     set -- --parsable --array="0-$((last - next))${limit}" --comment="${jobComment(runId)} tasks $next-$last"
@@ -57,6 +59,7 @@ ${sweep.maxParallel === undefined ? '' : `    [ -z "$previous" ] || set -- "$@" 
     if [ -n "$answer" ]; then
       printf '%s %s %s-%s\\n' "$answer" "$(date +%s)" "$next" "$last" >>"$run/state/receipt"
       next=$((last + 1)) previous=\${answer%%;*}
+      if [ -e "$run/state/cancelled" ]; then scancel "$previous" </dev/null 2>>"$run/state/sbatch.err"; fi
       if [ -n "$limited" ]; then break; fi
     elif [ "$last" -gt "$next" ] && is_too_many; then
       limited=1 size=$(((last - next + 1) / 2))
@@ -89,15 +92,15 @@ trap 'exit 1' HUP INT TERM
 find_slurm || exit 0
 ${forgetSlurmVariables}
 ${renderSubmitTasks(record, sweep)}
-next=$(tail -n 1 "$run/state/receipt" | sed 's/^.*-//')
-next=$((next + 1))
-lost=$(find_array "$next")
+first=$(tail -n 1 "$run/state/receipt" | sed 's/^.*-//')
+first=$((first + 1))
+lost=$(find_array "$first")
 if [ -n "$lost" ]; then
-  printf '%s %s %s-%s\\n' "\${lost%% *}" "$(date +%s)" "$next" "\${lost##* }" >>"$run/state/receipt"
+  printf '%s %s %s-%s\\n' "\${lost%% *}" "$(date +%s)" "$first" "\${lost##* }" >>"$run/state/receipt"
   exit 0
 fi
 submit_tasks
-[ -z "$(tail -n 1 "$run/state/receipt" | grep -v -e "-$((next - 1))\\$")" ] || echo submitted
+[ -z "$(tail -n 1 "$run/state/receipt" | grep -v -e "-$((first - 1))\\$")" ] || echo submitted
 `;
 }
 
