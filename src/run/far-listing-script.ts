@@ -50,8 +50,11 @@ fi
 list "$runs" '%f\\n' -type d ! -name '.*' | while read -r name; do
   # All that a run may need is named by a sha256.
   needs=$(grep -o '"[0-9a-f]\\{64\\}"' "$runs/$name/run.json" 2>/dev/null | tr -d '"\\n' | sed 's/.\\{64\\}/& /g')
-  at=$(stat -c %Y "$runs/$name/state/exit" 2>/dev/null || stat -c %Y "$runs/$name/state/receipt" 2>/dev/null || stat -c %Y "$runs/$name")
-  printf 'needs|%s|%s|%s|%s\\n' "$name" ${withRunSizes ? '"$(kib "$runs/$name")"' : "''"} "$at" "$needs"
+  # A run that has not ended by itself, and a sweep, whose tasks end one by one, are as young as the last thing its jobs have done.
+  at=$(stat -c %Y "$runs/$name/state/exit" 2>/dev/null ||
+    (cd "$runs/$name" && find state logs tasks -maxdepth 3 -name work -prune -o -printf '%T@\\n' 2>/dev/null) | sort -n | tail -n 1)
+  [ -n "$at" ] || at=$(stat -c %Y "$runs/$name")
+  printf 'needs|%s|%s|%s|%s\\n' "$name" ${withRunSizes ? '"$(kib "$runs/$name")"' : "''"} "\${at%.*}" "$needs"
 done
 for place in "$images" "$uses" "$code" "$runs"; do
   [ -d "$place" ] && find "$place" -mindepth 1 -maxdepth 1 -name ${quote(namePattern)} -printf 'odd|\\n'

@@ -37,7 +37,7 @@ export interface KeptRun {
   run: QueriedRun;
   /** Zero where they were not counted. */
   bytes: number;
-  /** When it ended, or else when its job was submitted. */
+  /** When it ended, or else when its jobs were submitted or last did something. */
   changedAt: number;
   /** sha256 of images, overlays and the snapshot; undefined where its record cannot be read. */
   needs: string[] | undefined;

@@ -39,6 +39,8 @@ export function mayBeLive(
   { run }: KeptRun,
   { isComplete, liveJobs }: Pick<FarListing, 'isComplete' | 'liveJobs'>,
 ): boolean {
+  // The links of a chain that are left look into its directory when their turn comes.
+  if (run.otherJobIds?.some((jobId) => liveJobs.has(jobId))) return true;
   if (isEnded(run.state)) return !isComplete && run.exitCode === undefined;
   if (run.jobId !== undefined && liveJobs.has(run.jobId)) return true;
   // What has no job, or one that the queue does not know, is not live if the queue could be asked.

@@ -44,6 +44,37 @@ function list(layout: RemoteLayout, answers: boolean) {
   return { ...parseFarListing(stdout), ...(answers ? { isComplete: true, seesOthers: true } : {}) };
 }
 
+describe('how old a run is', () => {
+  const day = 24 * 3600;
+  const ages = async (made: string) => {
+    const layout = await makeRoot();
+    const { stderr } = runShell('sh', `set -e; cd ${quote(layout.runs)}; rm -r *; ${made}`);
+    expect(stderr).toBe('');
+    const { now, runs } = list(layout, true);
+    return runs.map(({ run, changedAt }) => [run.runId, Math.floor((now - changedAt) / day)]);
+  };
+  const run = '20261122-081530-k3f9';
+  const old = `find ${run} -exec touch -d '9 days ago' {} +`;
+
+  it('is that of the last of its tasks, whatever they have in their copies of the project', async () => {
+    const made = `mkdir -p ${run}/state ${run}/tasks/0/state ${run}/tasks/1/state ${run}/tasks/1/work
+echo '41 1 0-1' >${run}/state/receipt; echo 2 >${run}/state/tasks; echo 0 >${run}/tasks/0/state/exit; ${old}`;
+    expect(await ages(made)).toEqual([[run, 9]]);
+    expect(await ages(`${made}; touch ${run}/tasks/1/work/result`)).toEqual([[run, 9]]);
+    expect(await ages(`${made}; echo 1 >${run}/tasks/1/state/exit`)).toEqual([[run, 0]]);
+    expect(await ages(`${made}; touch -d '2 days ago' ${run}/tasks/0/state/exit`)).toEqual([[run, 2]]);
+  });
+
+  it('is that of its end, or else of its last start or line of output', async () => {
+    const made = `mkdir -p ${run}/state ${run}/logs; echo '41 1' >${run}/state/receipt; echo x >${run}/logs/job.log`;
+    expect(await ages(`${made}; ${old}`)).toEqual([[run, 9]]);
+    expect(await ages(`${made}; echo 0 >${run}/state/exit; ${old}; touch ${run}/logs/job.log`)).toEqual([[run, 9]]);
+    expect(await ages(`${made}; ${old}; echo more >>${run}/logs/job.log`)).toEqual([[run, 0]]);
+    expect(await ages(`${made}; ${old}; echo '1 42' >${run}/state/restarts`)).toEqual([[run, 0]]);
+    expect(await ages(`mkdir ${run}; ${old}`)).toEqual([[run, 9]]);
+  });
+});
+
 describe('listing and removing', () => {
   it('reads a root as it is', async () => {
     const listing = list(await makeRoot(), false);

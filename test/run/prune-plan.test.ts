@@ -37,6 +37,8 @@ const run = fc
   )
   .map(([tail, state, jobId, needs, changedAt]) => ({
     run: {
+      // The second link of a chain has the number after that of the first.
+      otherJobIds: jobId !== undefined && tail % 2 === 0 ? [String(Number(jobId) + 1)] : undefined,
       runId: `20261122-081530-${tail}`,
       jobId,
       state,
@@ -101,6 +103,7 @@ describe('planPrune', () => {
         for (const kept of listing.runs) {
           const isLive =
             live(kept.run.state) ||
+            kept.run.otherJobIds?.some((jobId) => listing.liveJobs.has(jobId)) === true ||
             (kept.run.jobId !== undefined &&
               listing.liveJobs.has(kept.run.jobId) &&
               ['UNKNOWN', 'NOT_SUBMITTED'].includes(kept.run.state));
