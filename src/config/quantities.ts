@@ -36,7 +36,7 @@ function inSeconds(days = '0', hours = '0', minutes = '0', seconds = '0'): numbe
 }
 
 export interface GpuRequest {
-  type?: string;
+  type?: string | undefined;
   count: number;
 }
 

@@ -1,7 +1,7 @@
 /** An option of sbatch as `--sbatch-arg` gives it: its name without dashes, and its value if it has one. */
 export interface SbatchArgument {
   name: string;
-  value: string | undefined;
+  value?: string | undefined;
 }
 
 /** Options of sbatch that hpcrun sets itself; a job with another value would not be the one that it follows. */

@@ -7,6 +7,7 @@ import { printable } from '../ssh/terminal-text.js';
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
 import { queryRuns, type RunStatus } from './status.js';
+import { parseTaskId } from './sweep/task-record.js';
 
 export interface CancelResult {
   run: RunStatus;
@@ -19,6 +20,13 @@ const submittingSeconds = 30;
 /** Cancels runs with one scancel. Runs that have ended are left alone and reported as such. Throws SLURM_REFUSED. */
 export async function cancelRuns(session: Session, records: RunRecord[]): Promise<CancelResult[]> {
   const { runs } = await queryRuns(session, records, { topsUp: false });
+  const toCome = runs.find(({ state, jobId }) => state === 'PENDING' && jobId === undefined);
+  if (toCome) {
+    const { runId } = parseTaskId(toCome.runId);
+    throw new HpcrunError('USAGE', `SLURM has not taken task ${toCome.runId} yet, so it cannot be cancelled alone`, {
+      hint: `The whole sweep can: hpcrun cancel ${runId}`,
+    });
+  }
   const live = runs.filter(({ state, jobId }) => !isEnded(state) && jobId !== undefined);
   if (live.length > 0) {
     const connection = await session.connect();

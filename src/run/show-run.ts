@@ -6,6 +6,7 @@ import { remoteFailure, runRemote, scriptPrelude } from '../ssh/remote-script.js
 import type { RunRecord } from './record.js';
 import type { Session } from './session.js';
 import { queryRun, type RunStatus } from './status.js';
+import { parseTaskId } from './sweep/task-record.js';
 
 /** All that is known of a run. */
 export interface ShownRun {
@@ -28,7 +29,7 @@ export async function showRun(session: Session, record: RunRecord): Promise<Show
     renderUsageQuery(run.jobId),
     { signal: session.signal },
   );
-  return { run, usage: parseUsage(stdout.toString('utf8'), record.runId), directory };
+  return { run, usage: parseUsage(stdout.toString('utf8'), parseTaskId(record.runId).runId), directory };
 }
 
 /** What a run's directory on the cluster keeps of how it was submitted. */
@@ -45,7 +46,8 @@ export async function printRunFile(
   onOutput: (chunk: Buffer) => void,
 ): Promise<void> {
   const { name, missing } = runFiles[kind];
-  const { directory } = new RemoteLayout(record.root, record.store).run(record.runId);
+  // A task's are those of its sweep.
+  const { directory } = new RemoteLayout(record.root, record.store).run(parseTaskId(record.runId).runId);
   const connection = await session.connect();
   const script = `${scriptPrelude}[ -d ${quote(directory)} ] || exit 4
 [ -e ${quote(`${directory}/${name}`)} ] || exit 3

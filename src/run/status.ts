@@ -62,7 +62,8 @@ export async function queryStatus(
     else statuses.push({ ...neverSubmitted, runId: record.runId, record });
   }
   statuses.sort((one, other) => (one.runId < other.runId ? -1 : 1));
-  if (topsUp) await topUpSweeps(session, statuses);
+  // What SLURM did not say may be that tasks are still running.
+  if (topsUp && isComplete) await topUpSweeps(session, statuses);
   return { runs: statuses, isComplete };
 }
 

@@ -29,7 +29,7 @@ it('writes the script of a sweep, which bash can read', async () => {
   });
   expect(text).toContain(`#SBATCH --output=${run}/logs/%A_%a.log\n`);
   expect(text).toContain('\nrun=$sweep/tasks/$task\n');
-  expect(text).toContain(`\n  cp -Rp /scratch/ada/hpcrun/code/${'c0'.repeat(32)} "$run/work" `);
+  expect(text).toContain(`\n  cp -Rp /scratch/ada/hpcrun/code/${'c0'.repeat(32)} "$part" `);
   expect(text).toContain('\ncommand+=("${arguments[@]}")\n');
   expect(text).not.toContain('#SBATCH --array');
   const { stderr, status } = runShell('bash', 'exec bash -n', { input: text });

@@ -6,6 +6,7 @@ import { isEnded } from '../../slurm/states.js';
 import type { RunRecord } from '../record.js';
 import type { Session } from '../session.js';
 import { queryRun } from '../status.js';
+import { parseTaskId } from '../sweep/task-record.js';
 import { notRunningStatus, renderExec } from './exec-script.js';
 
 export interface ExecIo {
@@ -23,6 +24,7 @@ export interface ExecIo {
  * and what a connection throws.
  */
 export async function execInRun(session: Session, record: RunRecord, command: string[], io: ExecIo): Promise<number> {
+  requireEnterable(record);
   const run = new RemoteLayout(record.root, record.store).run(record.runId);
   const connection = await session.connect();
   const { exitCode } = await connection.stream(
@@ -34,6 +36,14 @@ export async function execInRun(session: Session, record: RunRecord, command: st
   );
   if (exitCode === notRunningStatus) await explainNotRunning(session, record);
   return exitCode;
+}
+
+/** Throws USAGE for sweeps and their tasks, whose jobs cannot be entered. */
+export function requireEnterable({ runId, sweep }: RunRecord): void {
+  if (!sweep && parseTaskId(runId).task === undefined) return;
+  throw new HpcrunError('USAGE', `run ${runId} is of a sweep, whose tasks cannot be entered`, {
+    hint: 'Submit one of them alone, with its parameters as arguments, and enter that.',
+  });
 }
 
 /** Throws RUN_NOT_RUNNING if that is so: the status may be the command's own. */

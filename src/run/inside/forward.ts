@@ -10,7 +10,7 @@ import type { RunStatus } from '../status.js';
 import { waitForRun } from '../wait.js';
 import { awaitStart } from './await-start.js';
 import { openCarrier, renderCarrier } from './carrier.js';
-import { explainNotRunning } from './exec.js';
+import { explainNotRunning, requireEnterable } from './exec.js';
 import { notRunningStatus, stepFunctions } from './exec-script.js';
 import { readService } from './service.js';
 import { Tunnel, type Way } from './tunnel.js';
@@ -47,6 +47,7 @@ export async function forwardPort(
   request: ForwardRequest,
   { onChange, onListening, onNote }: Listeners,
 ): Promise<RunStatus> {
+  requireEnterable(record);
   const started = await awaitStart(session, record, onChange);
   if (isEnded(started.state)) await explainNotRunning(session, record);
   const service = request.port === undefined ? await readService(session, record) : undefined;

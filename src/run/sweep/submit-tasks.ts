@@ -87,7 +87,8 @@ if ! mkdir "$lock" 2>/dev/null; then
   [ -n "$(find "$lock" -maxdepth 0 -mmin +10 2>/dev/null)" ] && rmdir "$lock" && mkdir "$lock" 2>/dev/null || exit 0
 fi
 trap 'rmdir "$lock"' EXIT
-trap 'exit 1' HUP INT TERM
+# Between sbatch and its receipt, nothing is to come.
+trap '' HUP INT TERM
 [ ! -e "$run/state/cancelled" ] || exit 0
 find_slurm || exit 0
 ${forgetSlurmVariables}

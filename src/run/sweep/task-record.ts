@@ -1,3 +1,4 @@
+import { notSubmittedReason } from '../../slurm/array-tasks.js';
 import type { QueriedRun } from '../../slurm/query.js';
 import type { RunRecord } from '../record.js';
 import { fillCommand } from './fill-command.js';
@@ -20,6 +21,9 @@ export function parseTaskId(runId: string): { runId: string; task: number | unde
 export function taskState(run: QueriedRun, index: number): QueriedRun | undefined {
   const found = run.tasks?.find((each) => each.index === index);
   if (!found) return undefined;
-  const { jobId, state, exitCode, reason, elapsedSeconds, nodes, startTime } = found;
+  const { jobId, exitCode, elapsedSeconds, nodes, startTime } = found;
+  // Of a sweep that SLURM has taken in part, the rest is still to come.
+  const isToCome = found.state === 'NOT_SUBMITTED' && run.jobId !== undefined;
+  const { state, reason } = isToCome ? { state: 'PENDING', reason: notSubmittedReason } : found;
   return { runId: `${run.runId}.${index}`, jobId, state, exitCode, reason, elapsedSeconds, nodes, startTime };
 }
