@@ -13,7 +13,11 @@ const placePattern = '^[A-Z0-9_]*(HOME|SCRATCH|WORK|PROJECT|DATA|VAULT|STORE|STO
 export function renderSurvey(directory: string): string {
   return `# A function that stands for a site's own command says nothing of whether that command is there (src/slurm/slurm-commands.ts).
 exists() {
-  eval "exists_program=\\\${slurm_program_$1:-$1}"
+  case $1 in
+    # Of these names, none is a variable's; the programs of SLURM have others.
+    *[!A-Za-z0-9_]*) exists_program=$1 ;;
+    *) eval "exists_program=\\\${slurm_program_$1:-$1}" ;;
+  esac
   command -v "$exists_program" >/dev/null
 }
 ask() {
