@@ -14,6 +14,8 @@ export interface SifRequest {
   overlays: boolean;
   /** Convert all of it, whatever has been converted before. */
   noCache: boolean;
+  /** Where the project will be mounted, if that is known. */
+  mountPoint?: string;
   cache: SifCache;
   /** Above this, what was used longest ago goes from the cache. */
   cacheBytes: number;

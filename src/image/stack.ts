@@ -23,6 +23,8 @@ export interface StackRequest extends Recipe {
   info: ImageInfo;
   /** What the image is called, for people. */
   name: string;
+  /** Where the project will be mounted, if that is known. */
+  mountPoint?: string;
   cache: SifCache;
   signal: AbortSignal;
 }
@@ -40,13 +42,15 @@ export async function convertStacked({
   signal,
   compression,
   permissions,
+  mountPoint,
 }: StackRequest): Promise<StackResult> {
   const closest = await cache.closest(info, { compression, permissions });
   if (!closest) return refused(undefined);
   const below = closest.parts.length <= maximumOverlays ? closest : await cache.bottom(closest);
   if (!below) return refused(`${maximumOverlays} overlays lie on its base already`);
 
-  const directories = conversionDirectories(info);
+  // Where the image below has it and this one has not, a whiteout would be in the way of the mount.
+  const directories = [...conversionDirectories(info), ...(mountPoint === undefined ? [] : [mountPoint])];
   const [base, listing] = await Promise.all([treeOf(engine, below, cache, signal), listImage(engine, info, signal)]);
   const target = listing && parseListing(listing, directories);
   if (!target)

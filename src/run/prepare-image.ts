@@ -84,6 +84,7 @@ export async function prepareImage(
     name: describeImage(source),
     recipe,
     overlays,
+    mountPoint: plan.mount,
     noCache: plan.noCache,
     cache,
     cacheBytes: session.inputs.cacheBytes,
