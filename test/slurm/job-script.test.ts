@@ -7,31 +7,10 @@ import { renderJobScript, type JobScript } from '../../src/slurm/job-script.js';
 import { loadTemplate } from '../../src/slurm/templates.js';
 import { quote } from '../../src/ssh/quote.js';
 import { failureOf } from '../support/failure.js';
+import { minimalScript as minimal } from '../support/job-script.js';
 import { runShell } from '../support/shell.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 import { anyWord, shellWord } from '../support/text.js';
-
-const run = '/scratch/ada/hpcrun/runs/20261122-081530-k3f9';
-
-const minimal: JobScript = {
-  runId: '20261122-081530-k3f9',
-  head: {
-    name: 'train',
-    comment: 'hpcrun:20261122-081530-k3f9',
-    logPath: `${run}/logs/job.log`,
-    workingDirectory: `${run}/work`,
-    resources: {},
-  },
-  runDirectory: run,
-  imagePath: `/scratch/ada/hpcrun/images/${'5e'.repeat(32)}.sif`,
-  imageBytes: '731000000',
-  binds: [],
-  mount: '/workspace',
-  containerDirectory: '/workspace',
-  modules: [],
-  command: ['python3', 'train.py'],
-  hpcrunVersion: '0.1.0',
-};
 
 const full: JobScript = {
   ...minimal,

@@ -5,31 +5,18 @@ import { renderDirectives, type ResumeRules } from '../../src/slurm/directives.j
 import { renderJobScript, type JobScript } from '../../src/slurm/job-script.js';
 import { loadTemplate } from '../../src/slurm/templates.js';
 import { quote } from '../../src/ssh/quote.js';
+import { minimalScript } from '../support/job-script.js';
 import { findProgram, runShell } from '../support/shell.js';
 import { makeTemporaryDirectory } from '../support/temporary-directory.js';
 
-const run = '/scratch/ada/hpcrun/runs/20261122-081530-k3f9';
-
 function scriptWith(resume: Partial<ResumeRules>, changes: Partial<JobScript> = {}): JobScript {
   return {
-    runId: '20261122-081530-k3f9',
+    ...minimalScript,
     head: {
-      name: 'train',
-      comment: 'hpcrun:20261122-081530-k3f9',
-      logPath: `${run}/logs/job.log`,
-      workingDirectory: `${run}/work`,
+      ...minimalScript.head,
       resources: { time: 3600 },
       resume: { beforeSeconds: 120, signal: 'TERM', maxRestarts: 50, ...resume },
     },
-    runDirectory: run,
-    imagePath: `/scratch/ada/hpcrun/images/${'5e'.repeat(32)}.sif`,
-    imageBytes: '731000000',
-    binds: [],
-    mount: '/workspace',
-    containerDirectory: '/workspace',
-    modules: [],
-    command: ['python3', 'train.py'],
-    hpcrunVersion: '0.1.0',
     ...changes,
   };
 }

@@ -1,39 +1,34 @@
 import type { Command } from 'commander';
-import { collect, onCluster, runArgument, withExamples, type SetStatus } from './shared.js';
+import { collect, onCluster, preparing, runArgument, withExamples, type SetStatus } from './shared.js';
 
 /** Commands that go into a job while it runs. */
 export function defineInside(program: Command, setStatus: SetStatus): void {
   withExamples(
-    onCluster(program.command('shell'))
-      .summary('a shell in the container on a compute node')
-      .description(
-        "Prepares image and project as submit does, waits for an allocation, and opens a shell in the container there, in the run's own copy of the " +
-          'project; behind --, runs that command instead. The allocation ends with it, also when the connection is cut. Results are pulled as ' +
-          'those of any run.',
-      )
-      .argument('[command...]', '-- COMMAND [ARGS…] (default: bash, or sh)')
-      .usage('[options] [-- COMMAND [ARGS…]]')
-      .option('--name <name>', "the run's name (default: shell)")
-      .option('--gpus <[type:]n>', 'GPUs, such as 1 or h100:2')
-      .option('--cpus <n>', 'CPU cores')
-      .option('--memory <size>', 'memory, such as 32G')
-      .option('--time <limit>', 'time limit, such as 2h, 1h30m or 1-12:00:00')
-      .option('--partition <name>', 'SLURM partition')
-      .option('--account <name>', 'SLURM account to charge')
-      .option('--qos <name>', 'quality of service')
-      .option('--constraint <features>', "only nodes with these features, such as 'a100|h100'")
-      .option('--reservation <name>', 'in a reservation')
-      .option('--nodelist <nodes>', 'on this node')
-      .option('--exclude <nodes>', 'not on these nodes')
-      .option('--sbatch-arg <option>', 'any other option of sbatch (repeatable)', collect)
-      .option('-e, --env <name[=value]>', 'a variable; without a value, your own is taken (repeatable)', collect)
-      .option('-v, --volume <source:target[:ro]>', 'bind a path of the cluster, as in docker run (repeatable)', collect)
-      .option('--mount <type=bind,…>', "the same in Docker's long form (repeatable)", collect)
-      .option('--build-arg <name[=value]>', 'a build argument for the Dockerfile (repeatable)', collect)
-      .option('--engine <name>', 'docker or podman (default: HPCRUN_ENGINE, hpcrun.yaml, or the one that is there)')
-      .option('--convert <way>', 'how the image becomes a SIF: auto, native, apptainer, remote, slurm or registry')
-      .option('--no-cache', 'convert all of the image, whatever has been converted before')
-      .option('--bwlimit <rate>', 'send images no faster than this, such as 2M for 2 MiB a second')
+    preparing(
+      onCluster(program.command('shell'))
+        .summary('a shell in the container on a compute node')
+        .description(
+          "Prepares image and project as submit does, waits for an allocation, and opens a shell in the container there, in the run's own copy of the " +
+            'project; behind --, runs that command instead. The allocation ends with it, also when the connection is cut. Results are pulled as ' +
+            'those of any run.',
+        )
+        .argument('[command...]', '-- COMMAND [ARGS…] (default: bash, or sh)')
+        .usage('[options] [-- COMMAND [ARGS…]]')
+        .option('--name <name>', "the run's name (default: shell)")
+        .option('--gpus <[type:]n>', 'GPUs, such as 1 or h100:2')
+        .option('--cpus <n>', 'CPU cores')
+        .option('--memory <size>', 'memory, such as 32G')
+        .option('--time <limit>', 'time limit, such as 2h, 1h30m or 1-12:00:00')
+        .option('--partition <name>', 'SLURM partition')
+        .option('--account <name>', 'SLURM account to charge')
+        .option('--qos <name>', 'quality of service')
+        .option('--constraint <features>', "only nodes with these features, such as 'a100|h100'")
+        .option('--reservation <name>', 'in a reservation')
+        .option('--nodelist <nodes>', 'on this node')
+        .option('--exclude <nodes>', 'not on these nodes')
+        .option('--sbatch-arg <option>', 'any other option of sbatch (repeatable)', collect)
+        .option('-e, --env <name[=value]>', 'a variable; without a value, your own is taken (repeatable)', collect),
+    )
       .passThroughOptions()
       .action(async (words: string[], options: import('../run-options.js').RunOptions) => {
         const { shellCommand } = await import('../shell.js');

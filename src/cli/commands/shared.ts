@@ -13,6 +13,18 @@ export function onCluster(command: Command): Command {
     .option('--no-input', 'never ask anything');
 }
 
+/** Options of commands that prepare an image and a job as submit does. */
+export function preparing(command: Command): Command {
+  return command
+    .option('-v, --volume <source:target[:ro]>', 'bind a path of the cluster, as in docker run (repeatable)', collect)
+    .option('--mount <type=bind,…>', "the same in Docker's long form (repeatable)", collect)
+    .option('--build-arg <name[=value]>', 'a build argument for the Dockerfile (repeatable)', collect)
+    .option('--engine <name>', 'docker or podman (default: HPCRUN_ENGINE, hpcrun.yaml, or the one that is there)')
+    .option('--convert <way>', 'how the image becomes a SIF: auto, native, apptainer, remote, slurm or registry')
+    .option('--no-cache', 'convert all of the image, whatever has been converted before')
+    .option('--bwlimit <rate>', 'send images no faster than this, such as 2M for 2 MiB a second');
+}
+
 /** For options that may be given more than once. */
 export function collect(value: string, previous: string[] = []): string[] {
   return [...previous, value];

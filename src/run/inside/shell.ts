@@ -1,3 +1,4 @@
+import { messageOf } from '../../errors.js';
 import { quote } from '../../ssh/quote.js';
 import { runRemote } from '../../ssh/remote-script.js';
 import { isEnded } from '../../slurm/states.js';
@@ -35,8 +36,14 @@ export async function runShell(
     hasRun = true;
     return { record, exitCode };
   } finally {
-    // Also after Ctrl-C. If even this fails, the job ends when nobody has come for two minutes.
-    if (!hasRun) await cancel(session, record).catch(() => undefined);
+    // Also after Ctrl-C. What went wrong before is what is to be seen first, so this is only a warning.
+    if (!hasRun) {
+      await cancel(session, record).catch((error: unknown) => {
+        session.progress.warn(
+          `Job ${record.jobId ?? ''} could not be cancelled (${messageOf(error)}); it ends by itself when nobody has come for two minutes.`,
+        );
+      });
+    }
   }
 }
 
